@@ -1,0 +1,216 @@
+import { type KeyObject, randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
+import { chainHash, chainStart, eventText, signHead } from './chain.ts'
+import type { AuditFact, ChainedEvent } from './event.ts'
+
+/** What is written at once at the most: bounds the memory of one statement, not the throughput. */
+const largestCommit = 512
+/** Beyond this many waiting events the log refuses: the store has stopped, and memory must not pay for it. */
+const largestBacklog = 20_000
+
+interface Waiting {
+  fact: AuditFact
+  time: number
+  resolve: () => void
+  reject: (error: Error) => void
+}
+
+interface WaitingChange {
+  fact: AuditFact | (() => AuditFact)
+  change: (transaction: StoreTransaction) => Promise<unknown>
+  resolve: (result: unknown) => void
+  reject: (error: Error) => void
+}
+
+/**
+ * Writes one hash chain, many events a commit. An event's promise resolves when the commit is durable, so whoever
+ * awaits it before answering can never have answered without a row.
+ */
+export class AuditLog {
+  readonly #store: Store
+  readonly #key: KeyObject
+  readonly #nowMilliseconds: () => number
+  readonly #listeners = new Set<(events: readonly ChainedEvent[]) => void>()
+  #chain: string
+  #sequence = 0
+  #hash = chainStart
+  /** False when a commit failed half-way: then only the store knows where the chain ends. */
+  #positionKnown = false
+  #facts: Waiting[] = []
+  #changes: WaitingChange[] = []
+  #writing: Promise<void> | undefined
+
+  constructor(options: { store: Store; key: KeyObject; chain: string; nowMilliseconds?: () => number }) {
+    this.#store = options.store
+    this.#key = options.key
+    this.#chain = options.chain
+    this.#nowMilliseconds = options.nowMilliseconds ?? Date.now
+  }
+
+  get chain(): string {
+    return this.#chain
+  }
+
+  /** @throws StoreError `unavailable`: the event could not be made durable, so what it speaks of must not be answered */
+  record(fact: AuditFact): Promise<void> {
+    if (this.#facts.length >= largestBacklog) {
+      return Promise.reject(new StoreError('unavailable', 'the audit log is backed up: the database does not keep up'))
+    }
+    return new Promise((resolve, reject) => {
+      this.#facts.push({ fact, time: this.#nowMilliseconds(), resolve, reject })
+      this.#start()
+    })
+  }
+
+  /**
+   * Makes a change and records it in one transaction: neither can be without the other.
+   * `fact` may be a function where it depends on what the change found; it is called after the change.
+   */
+  recordChange<T>(fact: AuditFact | (() => AuditFact), change: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#changes.push({ fact, change, resolve: resolve as (result: unknown) => void, reject })
+      this.#start()
+    })
+  }
+
+  /** Calls back with events that have become durable, for live streams. */
+  onCommitted(listener: (events: readonly ChainedEvent[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Resolves when all that was recorded before the call is durable or refused. */
+  async flush(): Promise<void> {
+    while (this.#writing) await this.#writing
+  }
+
+  #start(): void {
+    // Waiting for the end of this turn of the event loop lets everything that arrived together commit together.
+    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve))
+      .then(() => this.#drain())
+      .finally(() => {
+        this.#writing = undefined
+      })
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#facts.length > 0 || this.#changes.length > 0) {
+      if (this.#facts.length > 0) await this.#commitFacts(this.#facts.splice(0, largestCommit))
+      const change = this.#changes.shift()
+      if (change) await this.#commitChange(change)
+    }
+  }
+
+  async #commitFacts(waiting: Waiting[]): Promise<void> {
+    try {
+      const events = await this.#store.transaction(async (transaction) => {
+        await this.#findPosition(transaction)
+        return this.#append(transaction, waiting)
+      })
+      this.#advance(events)
+      for (const { resolve } of waiting) resolve()
+    } catch (error) {
+      this.#positionKnown = false
+      for (const { reject } of waiting) reject(asUnavailable(error))
+    }
+  }
+
+  async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
+    let changed = false
+    try {
+      const { events, result } = await this.#store.transaction(async (transaction) => {
+        await this.#findPosition(transaction)
+        const result = await change(transaction)
+        changed = true
+        const told = typeof fact === 'function' ? fact() : fact
+        return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+      })
+      this.#advance(events)
+      resolve(result)
+    } catch (error) {
+      this.#positionKnown = false
+      // What the change itself threw (not found, conflict) is its caller's business.
+      reject(changed ? asUnavailable(error) : (error as Error))
+    }
+  }
+
+  async #findPosition(transaction: StoreTransaction): Promise<void> {
+    if (this.#positionKnown) return
+    const last = await transaction
+      .selectFrom('audit_events')
+      .select(['sequence', 'hash'])
+      .where('chain', '=', this.#chain)
+      .orderBy('sequence', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    const head = await transaction
+      .selectFrom('audit_heads')
+      .select(['sequence', 'hash'])
+      .where('chain', '=', this.#chain)
+      .executeTakeFirst()
+    // Writing on where rows were cut off or altered would sign the damage away: leave that chain as it is, for
+    // `audit verify` to name, and begin another.
+    if (last?.sequence !== head?.sequence || last?.hash !== head?.hash) {
+      this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
+      this.#sequence = 0
+      this.#hash = chainStart
+    } else {
+      this.#sequence = last?.sequence ?? 0
+      this.#hash = last?.hash ?? chainStart
+    }
+    this.#positionKnown = true
+  }
+
+  async #append(
+    transaction: StoreTransaction,
+    waiting: readonly Pick<Waiting, 'fact' | 'time'>[],
+  ): Promise<ChainedEvent[]> {
+    let { sequence, hash } = { sequence: this.#sequence, hash: this.#hash }
+    const events: ChainedEvent[] = []
+    const rows: unknown[][] = []
+    for (const { fact, time } of waiting) {
+      sequence += 1
+      const event = { ...fact, chain: this.#chain, sequence, time: new Date(time).toISOString() }
+      const text = eventText(event)
+      hash = chainHash(hash, text)
+      events.push({ ...event, hash })
+      rows.push([event.chain, sequence, event.time, event.type, event.outcome, event.client_id ?? null, text, hash])
+    }
+    const head = signHead({ chain: this.#chain, sequence, hash, time: new Date().toISOString() }, this.#key)
+    await insertRows(transaction, this.#store.kind, rows)
+    await transaction
+      .insertInto('audit_heads')
+      .values(head)
+      .onConflict((conflict) => conflict.column('chain').doUpdateSet(head))
+      .execute()
+    return events
+  }
+
+  #advance(events: readonly ChainedEvent[]): void {
+    const last = events.at(-1)
+    if (!last) return
+    this.#sequence = last.sequence
+    this.#hash = last.hash
+    for (const listener of this.#listeners) listener(events)
+  }
+}
+
+/** All rows travel as one JSON text: one parameter and one cached statement, however many there are. */
+async function insertRows(transaction: StoreTransaction, kind: Store['kind'], rows: unknown[][]): Promise<void> {
+  const json = JSON.stringify(rows)
+  if (kind === 'sqlite') {
+    await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
+      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+      from json_each(${json})`.execute(transaction)
+    return
+  }
+  await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
+    select row ->> 0, (row ->> 1)::bigint, row ->> 2, row ->> 3, row ->> 4, row ->> 5, row ->> 6, row ->> 7
+    from json_array_elements(${json}::json) as row`.execute(transaction)
+}
+
+function asUnavailable(error: unknown): StoreError {
+  if (error instanceof StoreError && error.code === 'unavailable') return error
+  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, { cause: error })
+}

@@ -1,0 +1,66 @@
+import type { ClientRecord } from '../clients/client.ts'
+import type { Form } from '../token-endpoint/form.ts'
+
+/** What a request to an OAuth endpoint brought along. */
+export interface ClientRequest {
+  form: Form
+  /** Values of every Authorization header; more than one is refused before a method sees them */
+  authorization: string | undefined
+  /** Where the request came from, normalised */
+  address: string
+}
+
+export interface AuthenticatedClient {
+  client: ClientRecord
+  method: string
+  /** Id of the secret or key that proved it */
+  credentialId: string
+}
+
+export interface ClientAuthContext {
+  issuer: string
+  tokenEndpoint: string
+  clientSecretKey: Buffer
+  /** Seconds since the epoch */
+  now: () => number
+  findClient: (id: string) => ClientRecord | undefined | Promise<ClientRecord | undefined>
+  /** Keys of a client that publishes them at its jwks_uri */
+  remoteKeys: (url: string) => RemoteKeys
+  assertions: SingleUseAssertions
+  /** Told of every proven credential, for "last used" */
+  onCredentialUsed: (kind: 'secret' | 'key', id: string) => void
+}
+
+/** Where a client publishes its own keys (RFC 7591 `jwks_uri`). */
+export interface RemoteKeys {
+  keyFor(header: { kid?: string; alg: string }): Promise<import('@countersign/tokens').VerificationKey | undefined>
+}
+
+/** Remembers which assertions were used, on every replica. */
+export interface SingleUseAssertions {
+  /** True the first time, false ever after until `expiresAt` (seconds since the epoch). */
+  firstUse(id: string, expiresAt: number): boolean | Promise<boolean>
+}
+
+/** One way in which a client proves itself; registered in `client-auth-methods.ts`. */
+export interface ClientAuthMethod {
+  /** As in RFC 8414 `token_endpoint_auth_methods_supported` */
+  readonly name: string
+  /** Whether the request carries this method's credential, right or wrong */
+  isPresented(request: ClientRequest): boolean
+  /** @throws ClientAuthFailure, OAuthError `invalid_request` */
+  authenticate(request: ClientRequest, context: ClientAuthContext): AuthenticatedClient | Promise<AuthenticatedClient>
+}
+
+/** A credential was presented and does not prove its client. The answer is the same whatever the reason. */
+export class ClientAuthFailure extends Error {
+  readonly clientId: string | undefined
+  readonly method: string
+
+  constructor(method: string, clientId: string | undefined, reason: string) {
+    super(reason)
+    this.name = 'ClientAuthFailure'
+    this.method = method
+    this.clientId = clientId
+  }
+}

@@ -1,0 +1,102 @@
+import {
+  assertionClientId,
+  checkClientAssertion,
+  type ParsedJws,
+  parseJwt,
+  selectKey,
+  TokenError,
+  type VerificationAlgorithm,
+  type VerificationKey,
+  verifySignature,
+} from '@countersign/tokens'
+import type { ClientRecord } from '../clients/client.ts'
+import { parameter } from '../token-endpoint/form.ts'
+import { OAuthError } from '../token-endpoint/oauth-error.ts'
+import { type ClientAuthContext, ClientAuthFailure, type ClientAuthMethod } from './client-auth-method.ts'
+
+const method = 'private_key_jwt'
+const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+const leewaySeconds = 30
+/** Bounds how long each used assertion must be remembered. */
+const longestLifetimeSeconds = 600
+
+export const assertionAlgorithms: readonly VerificationAlgorithm[] = [
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+]
+
+/** RFC 7523 section 2.2, with `aud` as RFC 7523bis demands: the issuer and nothing else. */
+export const privateKeyJwt: ClientAuthMethod = {
+  name: method,
+  isPresented: ({ form }) => form.has('client_assertion') || form.has('client_assertion_type'),
+  async authenticate({ form }, context) {
+    const token = parameter(form, 'client_assertion')
+    if (!token || parameter(form, 'client_assertion_type') !== assertionType) {
+      throw new OAuthError('invalid_request', `client_assertion comes with client_assertion_type ${assertionType}`)
+    }
+    const parsed = parse(token)
+    const id = assertionClientId(parsed)
+    const client = id === undefined ? undefined : await context.findClient(id)
+    const fail = (reason: string) => new ClientAuthFailure(method, id ?? parameter(form, 'client_id'), reason)
+    if (!client || id === undefined) throw fail('there is no client with the id in iss and sub')
+    const { key, credentialId } = await keyOf(client, parsed, context)
+    if (!key) throw fail('no key of this client fits the kid and alg of the assertion')
+    try {
+      verifySignature(parsed, key, assertionAlgorithms)
+      const { jti, expiresAt } = checkClientAssertion(parsed, rulesFor(client, context), context.now())
+      if (client.disabled) throw fail('the client is disabled')
+      if (client.authMethods && !client.authMethods.includes(method)) throw fail(`the client may not use ${method}`)
+      if (!(await context.assertions.firstUse(`${client.id}\n${jti}`, expiresAt + leewaySeconds))) {
+        throw fail('the assertion was used before')
+      }
+    } catch (error) {
+      throw error instanceof TokenError ? fail(error.message) : error
+    }
+    context.onCredentialUsed('key', credentialId)
+    return { client, method, credentialId }
+  },
+}
+
+function parse(token: string): ParsedJws {
+  try {
+    return parseJwt(token, { maximumLength: 8192 })
+  } catch (error) {
+    throw new ClientAuthFailure(method, undefined, (error as Error).message)
+  }
+}
+
+async function keyOf(
+  client: ClientRecord,
+  { header }: ParsedJws,
+  context: ClientAuthContext,
+): Promise<{ key: VerificationKey | undefined; credentialId: string }> {
+  const inline = selectKey(
+    client.keys.map(({ key }) => key),
+    header,
+  )
+  if (inline) {
+    return { key: inline, credentialId: client.keys.find(({ key }) => key === inline)?.id ?? '' }
+  }
+  if (!client.jwksUri) return { key: undefined, credentialId: '' }
+  try {
+    const key = await context.remoteKeys(client.jwksUri).keyFor(header)
+    return { key, credentialId: `jwks_uri#${header.kid ?? ''}`.slice(0, 128) }
+  } catch (error) {
+    throw new ClientAuthFailure(method, client.id, `the client's jwks_uri could not be read: ${(error as Error).message}`)
+  }
+}
+
+function rulesFor(client: ClientRecord, context: ClientAuthContext) {
+  const audiences =
+    client.assertionAudience === 'token_endpoint' ? [context.issuer, context.tokenEndpoint] : [context.issuer]
+  return { clientId: client.id, audiences, leewaySeconds, maximumLifetimeSeconds: longestLifetimeSeconds }
+}

@@ -1,0 +1,223 @@
+import { generateSigningKey, type SigningAlgorithm } from '@countersign/tokens'
+import type { AuditLog } from '../audit/log.ts'
+import type { MasterKey } from '../sealing/master-key.ts'
+import { announce } from '../storage/change-feed.ts'
+import type { Store, StoreTransaction } from '../storage/store.ts'
+import type { SigningKeyRow } from '../storage/tables.ts'
+
+export const signingAlgorithms: readonly SigningAlgorithm[] = ['ES256', 'RS256', 'EdDSA']
+
+/** No access token lives longer, so a retired key may go this long (and a margin) after its last signature. */
+export const longestTokenLifetimeSeconds = 86_400
+const retirementSeconds = longestTokenLifetimeSeconds + 3600
+
+export interface LifecycleContext {
+  store: Store
+  masterKey: MasterKey
+  audit: AuditLog
+  /** Seconds since the epoch */
+  now: () => number
+  /** How long a key signs; the next one is published a share of this ahead */
+  rotationSeconds: number
+  publishAheadSeconds: number
+}
+
+export interface Actor {
+  client_id?: string
+  address?: string
+  credential?: string
+}
+
+/** Sees to it that there is a key which signs with this algorithm. */
+export async function ensureSigningKey(algorithm: SigningAlgorithm, context: LifecycleContext): Promise<void> {
+  if (await activeKey(context.store.database, algorithm)) return
+  const generated = await generateSigningKey(algorithm)
+  await changeKeys({ type: 'signing_key.created', target: generated.kid }, context, async (transaction) => {
+    if (await activeKey(transaction, algorithm)) return
+    await insertKey(transaction, generated, 'active', context)
+  })
+}
+
+/**
+ * Lets the next key sign from now on (a fresh one where none was published ahead) and retires the present one, which
+ * stays published while its tokens live.
+ */
+export async function rotateSigningKey(
+  algorithm: SigningAlgorithm,
+  context: LifecycleContext,
+  actor: Actor = {},
+): Promise<string> {
+  const spare = await generateSigningKey(algorithm)
+  let kid = spare.kid
+  await changeKeys(
+    () => ({ ...actor, type: 'signing_key.rotated', target: kid }),
+    context,
+    async (transaction) => {
+      const next = await keyWithStatus(transaction, algorithm, 'next')
+      await retireActive(transaction, algorithm, context)
+      if (next) {
+        kid = next.kid
+        await setStatus(transaction, kid, { status: 'active', activated_at: context.now() })
+      } else {
+        await insertKey(transaction, spare, 'active', context)
+      }
+    },
+  )
+  return kid
+}
+
+/**
+ * Withdraws a key at once: it leaves the published set, goes on the revocation feed, and every token it signed dies.
+ * @returns false when there is no such key
+ */
+export async function revokeSigningKey(kid: string, context: LifecycleContext, actor: Actor = {}): Promise<boolean> {
+  const row = await context.store.database.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+  if (!row || row.status === 'revoked') return false
+  const algorithm = row.algorithm as SigningAlgorithm
+  const spare = await generateSigningKey(algorithm)
+  await changeKeys({ ...actor, type: 'signing_key.revoked', target: kid }, context, async (transaction) => {
+    const current = await transaction.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+    await setStatus(transaction, kid, { status: 'revoked', revoked_at: context.now(), sealed_private_key: '' })
+    const revision = await announce(transaction, context.store, { kind: 'revocation', id: kid, at: context.now() })
+    await transaction
+      .insertInto('revocations')
+      .values({
+        revision,
+        kid,
+        jti: null,
+        client_id: null,
+        before: null,
+        audience: null,
+        expires_at: context.now() + retirementSeconds,
+      })
+      .execute()
+    if (current?.status !== 'active') return
+    const next = await keyWithStatus(transaction, algorithm, 'next')
+    if (next) await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
+    else await insertKey(transaction, spare, 'active', context)
+  })
+  return true
+}
+
+/** What is due now: publishing a next key, rotating, forgetting. Any replica may do it; doing it twice does nothing. */
+export async function tendSigningKeys(context: LifecycleContext): Promise<void> {
+  const { database } = context.store
+  const now = context.now()
+  for (const algorithm of signingAlgorithms) {
+    const active = await activeKey(database, algorithm)
+    if (!active) continue
+    const age = now - (active.activated_at ?? active.created_at)
+    const next = await keyWithStatus(database, algorithm, 'next')
+    if (age >= context.rotationSeconds - context.publishAheadSeconds && !next) await publishNext(algorithm, context)
+    else if (age >= context.rotationSeconds && next && now - next.created_at >= context.publishAheadSeconds) {
+      await rotateIfStillActive(active, context)
+    }
+  }
+  await forgetRetired(context)
+}
+
+async function publishNext(algorithm: SigningAlgorithm, context: LifecycleContext): Promise<void> {
+  const generated = await generateSigningKey(algorithm)
+  await changeKeys({ type: 'signing_key.published', target: generated.kid }, context, async (transaction) => {
+    if (await keyWithStatus(transaction, algorithm, 'next')) return
+    await insertKey(transaction, generated, 'next', context)
+  })
+}
+
+/** Two replicas may both find that a rotation is due; only the first of them finds the key still active. */
+async function rotateIfStillActive(active: SigningKeyRow, context: LifecycleContext): Promise<void> {
+  const algorithm = active.algorithm as SigningAlgorithm
+  await changeKeys({ type: 'signing_key.rotated', target: active.kid }, context, async (transaction) => {
+    const next = await keyWithStatus(transaction, algorithm, 'next')
+    if ((await activeKey(transaction, algorithm))?.kid !== active.kid || !next) return
+    await retireActive(transaction, algorithm, context)
+    await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
+  })
+}
+
+async function forgetRetired(context: LifecycleContext): Promise<void> {
+  const before = context.now() - retirementSeconds
+  const due = await context.store.database
+    .selectFrom('signing_keys')
+    .select('kid')
+    .where('status', '=', 'retired')
+    .where('retired_at', '<', before)
+    .execute()
+  for (const { kid } of due) {
+    await changeKeys({ type: 'signing_key.deleted', target: kid }, context, async (transaction) => {
+      await transaction.deleteFrom('signing_keys').where('kid', '=', kid).where('status', '=', 'retired').execute()
+    })
+  }
+}
+
+/** Takes the revision's row lock first, so that no two replicas change keys at the same time. */
+async function changeKeys(
+  fact: KeyFact | (() => KeyFact),
+  context: LifecycleContext,
+  change: (transaction: StoreTransaction) => Promise<void>,
+): Promise<void> {
+  const told = () => ({ outcome: 'success' as const, ...(typeof fact === 'function' ? fact() : fact) })
+  await context.audit.recordChange(told, async (transaction) => {
+    await announce(transaction, context.store, { kind: 'signing_key', id: '', at: context.now() })
+    await change(transaction)
+  })
+}
+
+interface KeyFact extends Actor {
+  type: string
+  target: string
+}
+
+function insertKey(
+  transaction: StoreTransaction,
+  generated: Awaited<ReturnType<typeof generateSigningKey>>,
+  status: 'next' | 'active',
+  { masterKey, now }: LifecycleContext,
+): Promise<unknown> {
+  const { kid, algorithm, privateKey, publicJwk } = generated
+  const der = privateKey.export({ format: 'der', type: 'pkcs8' })
+  return transaction
+    .insertInto('signing_keys')
+    .values({
+      kid,
+      algorithm,
+      status,
+      public_jwk: JSON.stringify(publicJwk),
+      sealed_private_key: masterKey.seal(der, `signing-key/${kid}`),
+      created_at: now(),
+      activated_at: status === 'active' ? now() : null,
+      retired_at: null,
+      revoked_at: null,
+    })
+    .execute()
+}
+
+function retireActive(transaction: StoreTransaction, algorithm: SigningAlgorithm, { now }: LifecycleContext) {
+  return transaction
+    .updateTable('signing_keys')
+    .set({ status: 'retired', retired_at: now() })
+    .where('algorithm', '=', algorithm)
+    .where('status', '=', 'active')
+    .execute()
+}
+
+function setStatus(transaction: StoreTransaction, kid: string, values: Partial<SigningKeyRow>): Promise<unknown> {
+  return transaction.updateTable('signing_keys').set(values).where('kid', '=', kid).execute()
+}
+
+function activeKey(database: Store['database'], algorithm: SigningAlgorithm): Promise<SigningKeyRow | undefined> {
+  return keyWithStatus(database, algorithm, 'active')
+}
+
+function keyWithStatus(
+  database: Store['database'],
+  algorithm: SigningAlgorithm,
+  status: string,
+): Promise<SigningKeyRow | undefined> {
+  return database
+    .selectFrom('signing_keys')
+    .selectAll()
+    .where('algorithm', '=', algorithm)
+    .where('status', '=', status)
+    .executeTakeFirst()
+}

@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto'
+import { formatScope, type Signer, type SigningAlgorithm } from '@countersign/tokens'
+import type { AuditFact } from '../audit/event.ts'
+import { authenticateClient } from '../client-auth/authenticate-client.ts'
+import {
+  type AuthenticatedClient,
+  type ClientAuthContext,
+  ClientAuthFailure,
+  type ClientRequest,
+} from '../client-auth/client-auth-method.ts'
+import type { TokenContent } from '../grants/grant-type.ts'
+import { grantTypes } from '../grants/grant-types.ts'
+import { parameter } from './form.ts'
+import { OAuthError } from './oauth-error.ts'
+
+export interface TokenContext extends ClientAuthContext {
+  signerFor: (algorithm: SigningAlgorithm) => Signer
+  audit: { record(fact: AuditFact): Promise<void> }
+  limits: TokenLimits
+}
+
+/** Throws OAuthError 429 when a limit is reached; see `token-limits.ts`. */
+export interface TokenLimits {
+  beforeAuthentication(address: string): void | Promise<void>
+  afterFailure(address: string): void | Promise<void>
+  afterAuthentication(clientId: string): RateHeaders | Promise<RateHeaders>
+}
+
+export type RateHeaders = Record<string, string>
+
+export interface IssuedToken {
+  access_token: string
+  token_type: 'Bearer'
+  expires_in: number
+  scope?: string
+}
+
+/**
+ * Answers one request to the token endpoint.
+ * @throws OAuthError for the caller to be told; StoreError `unavailable` when nothing may be issued
+ */
+export async function issueToken(
+  request: ClientRequest,
+  context: TokenContext,
+): Promise<{ token: IssuedToken; headers: RateHeaders }> {
+  await context.limits.beforeAuthentication(request.address)
+  let authenticated: AuthenticatedClient | undefined
+  try {
+    const grantType = grantTypeOf(request)
+    authenticated = await authenticateClient(request, context)
+    const headers = await context.limits.afterAuthentication(authenticated.client.id)
+    const content = grantType.decide(request.form, authenticated)
+    const { token, jti } = sign(content, authenticated, context)
+    await context.audit.record(tokenIssued(request, authenticated, content, jti))
+    return { token, headers }
+  } catch (error) {
+    throw await refuse(error, request, authenticated, context)
+  }
+}
+
+function grantTypeOf({ form }: ClientRequest) {
+  const name = parameter(form, 'grant_type')
+  if (!name) throw new OAuthError('invalid_request', 'grant_type is missing')
+  const grantType = grantTypes.find((type) => type.name === name)
+  if (!grantType) throw new OAuthError('unsupported_grant_type', `use grant_type ${grantTypes.map((type) => type.name).join(' or ')}`)
+  return grantType
+}
+
+/** RFC 9068 section 2.2. */
+function sign(content: TokenContent, { client }: AuthenticatedClient, context: TokenContext) {
+  const issuedAt = context.now()
+  const jti = randomUUID()
+  const scope = formatScope(content.scopes)
+  const token: IssuedToken = {
+    access_token: context.signerFor(content.signingAlgorithm).sign({
+      iss: context.issuer,
+      sub: content.subject,
+      client_id: client.id,
+      aud: content.audience,
+      scope: scope === '' ? undefined : scope,
+      iat: issuedAt,
+      exp: issuedAt + content.lifetimeSeconds,
+      jti,
+    }),
+    token_type: 'Bearer',
+    expires_in: content.lifetimeSeconds,
+    scope: scope === '' ? undefined : scope,
+  }
+  return { token, jti }
+}
+
+function tokenIssued(
+  request: ClientRequest,
+  { client, method, credentialId }: AuthenticatedClient,
+  { audience, scopes }: TokenContent,
+  jti: string,
+): AuditFact {
+  return {
+    type: 'token.issued',
+    outcome: 'success',
+    client_id: client.id,
+    address: request.address,
+    method,
+    credential: credentialId,
+    audience,
+    scope: formatScope(scopes),
+    jti,
+  }
+}
+
+/** Records a refusal before it is answered; a failed authentication also counts against its address. */
+async function refuse(
+  error: unknown,
+  request: ClientRequest,
+  authenticated: AuthenticatedClient | undefined,
+  context: TokenContext,
+): Promise<unknown> {
+  if (error instanceof ClientAuthFailure) {
+    await context.limits.afterFailure(request.address)
+    await context.audit.record({
+      type: 'client_auth.failed',
+      outcome: 'failure',
+      client_id: error.clientId?.slice(0, 128),
+      address: request.address,
+      method: error.method,
+      reason: error.message,
+    })
+    return invalidClient(request)
+  }
+  if (error instanceof OAuthError && error.status !== 429) {
+    await context.audit.record({
+      type: 'token.refused',
+      outcome: 'failure',
+      client_id: (authenticated?.client.id ?? parameter(request.form, 'client_id'))?.slice(0, 128),
+      address: request.address,
+      method: authenticated?.method,
+      credential: authenticated?.credentialId,
+      reason: `${error.code}: ${error.reason}`,
+    })
+  }
+  return error
+}
+
+/** One answer for a client that is unknown, disabled or has shown a wrong credential. */
+export function invalidClient(request: ClientRequest): OAuthError {
+  return new OAuthError('invalid_client', 'client authentication failed', {
+    // RFC 6749 section 5.2: the challenge matches the scheme that the client used.
+    headers: request.authorization === undefined ? {} : { 'www-authenticate': 'Basic realm="countersign"' },
+  })
+}

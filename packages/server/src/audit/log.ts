@@ -87,11 +87,7 @@ export class AuditLog {
 
   #start(): void {
     // Waiting for the end of this turn of the event loop lets everything that arrived together commit together.
-    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve))
-      .then(() => this.#drain())
-      .finally(() => {
-        this.#writing = undefined
-      })
+    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#drain())
   }
 
   async #drain(): Promise<void> {
@@ -100,6 +96,8 @@ export class AuditLog {
       const change = this.#changes.shift()
       if (change) await this.#commitChange(change)
     }
+    // At once, not when the promise settles: what is recorded in between would find a writer that has looked already.
+    this.#writing = undefined
   }
 
   async #commitFacts(waiting: Waiting[]): Promise<void> {

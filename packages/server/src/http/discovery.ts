@@ -1,0 +1,59 @@
+import { hash } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import type { Authority } from '../authority.ts'
+import { assertionAlgorithms } from '../client-auth/private-key-jwt.ts'
+import { clientAuthMethods } from '../client-auth/client-auth-methods.ts'
+import { grantTypes } from '../grants/grant-types.ts'
+
+/** What anybody may know: the metadata (RFC 8414) and the public keys (RFC 7517). */
+export function discoveryRoutes(app: FastifyInstance, authority: Authority): void {
+  const metadata = serverMetadata(authority.issuer)
+  for (const path of metadataPaths(authority.issuer)) {
+    app.get(path, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(metadata))
+  }
+
+  let set = keySet(authority)
+  app.get('/.well-known/jwks.json', async (request, reply) => {
+    if (set.version !== authority.keyRing.version) set = keySet(authority)
+    reply.header('cache-control', 'public, max-age=300').header('etag', set.etag)
+    if (request.headers['if-none-match'] === set.etag) return reply.code(304).send()
+    return reply.type('application/json').send(set.text)
+  })
+}
+
+/** Endpoints stand below the issuer, whether or not it ends in a slash. */
+export function endpointUrl(issuer: string, path: string): string {
+  return `${issuer.replace(/\/$/, '')}${path}`
+}
+
+function serverMetadata(issuer: string) {
+  const authMethods = clientAuthMethods.map(({ name }) => name)
+  return {
+    issuer,
+    token_endpoint: endpointUrl(issuer, '/oauth/token'),
+    jwks_uri: endpointUrl(issuer, '/.well-known/jwks.json'),
+    introspection_endpoint: endpointUrl(issuer, '/oauth/introspect'),
+    revocation_endpoint: endpointUrl(issuer, '/oauth/revoke'),
+    revocation_feed_endpoint: endpointUrl(issuer, '/oauth/revocations'),
+    grant_types_supported: grantTypes.map(({ name }) => name),
+    response_types_supported: [],
+    token_endpoint_auth_methods_supported: authMethods,
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    introspection_endpoint_auth_methods_supported: authMethods,
+    introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    revocation_endpoint_auth_methods_supported: authMethods,
+    revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+  }
+}
+
+/** RFC 8414 section 3.1 puts the issuer's path after the well-known part; a proxy that strips it asks without. */
+function metadataPaths(issuer: string): Set<string> {
+  const path = new URL(issuer).pathname.replace(/\/$/, '')
+  const names = ['oauth-authorization-server', 'openid-configuration']
+  return new Set(names.flatMap((name) => [`/.well-known/${name}`, `/.well-known/${name}${path}`, `${path}/.well-known/${name}`]))
+}
+
+function keySet({ keyRing }: Authority) {
+  const text = JSON.stringify({ keys: keyRing.published.map(({ publicJwk }) => publicJwk) })
+  return { version: keyRing.version, text, etag: `"${hash('sha256', text).slice(0, 32)}"` }
+}

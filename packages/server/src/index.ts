@@ -1,1 +1,12 @@
-export {}
+export { type Authority, type AuthoritySettings, openAuthority } from './authority.ts'
+export { createApi, type NewApi } from './apis/manage-apis.ts'
+export { addClientSecret, createClient, type NewClient, setGrant } from './clients/manage-clients.ts'
+export { type Config, configJsonSchema } from './config/config-schema.ts'
+export { parseDuration } from './config/duration.ts'
+export { ConfigError, loadConfig } from './config/load-config.ts'
+export { type AppOptions, buildApp } from './http/app.ts'
+export { type RunningServer, runServer, startServer } from './program/run-server.ts'
+export { createMasterKey, generateMasterKey, type MasterKey } from './sealing/master-key.ts'
+export { openStore } from './storage/open.ts'
+export { type Store, StoreError } from './storage/store.ts'
+export { defaultTokenLimits } from './token-endpoint/token-limits.ts'

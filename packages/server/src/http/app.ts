@@ -7,6 +7,7 @@ import { speakOAuth, tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
+import type { Metrics } from './metrics.ts'
 import { answerWithProblems } from './problem.ts'
 
 export interface AppOptions {
@@ -17,6 +18,7 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
+  metrics?: Metrics
 }
 
 /** The server's whole HTTP side, not yet listening. */
@@ -31,7 +33,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
-    ...(options.tls ? { https: options.tls } : {}),
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
   }) as unknown as FastifyInstance
   let draining = false
   app.addHook('preClose', async () => {
@@ -57,7 +59,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
         limits,
       },
       addressOf,
-      onOutcome: () => {},
+      onOutcome: (outcome) => options.metrics?.tokenOutcome(outcome),
     })
   })
   return app

@@ -1,13 +1,13 @@
 import {
   type AccessTokenClaims,
-  type VerificationAlgorithm,
-  type VerificationKey,
   checkAccessTokenClaims,
   jwkThumbprint,
   type ParsedJws,
   parseJwt,
   parseScope,
   TokenError,
+  type VerificationAlgorithm,
+  type VerificationKey,
   verifySignature,
 } from '@countersign/tokens'
 import { type Caller, deepFreeze } from './caller.ts'
@@ -55,11 +55,15 @@ export function verifyAccessToken(
 function issuerOf(parsed: ParsedJws, issuers: ReadonlyMap<string, TrustedIssuer>): TrustedIssuer {
   const name = parsed.claims.iss
   const issuer = typeof name === 'string' ? issuers.get(name) : undefined
-  if (issuer === undefined) throw new TokenError('wrong_issuer', 'the token is of no issuer that this guard trusts', 'iss')
+  if (issuer === undefined)
+    throw new TokenError('wrong_issuer', 'the token is of no issuer that this guard trusts', 'iss')
   return issuer
 }
 
-async function fetchKey(issuer: TrustedIssuer, header: { kid?: string; alg: string }): Promise<VerificationKey | undefined> {
+async function fetchKey(
+  issuer: TrustedIssuer,
+  header: { kid?: string; alg: string },
+): Promise<VerificationKey | undefined> {
   try {
     return await issuer.keys.keyFor(header)
   } catch (cause) {

@@ -47,7 +47,9 @@ export function discoverKeys(issuer: string, fetching: KeyFetching): KeySource {
 function metadataUrls(issuer: string): readonly string[] {
   const parsed = URL.parse(issuer)
   if (parsed === null || parsed.search !== '' || parsed.hash !== '') {
-    throw new GuardConfigurationError(`issuer "${issuer}" is not a URL without query; give its jwksUrl, or keys as jwks`)
+    throw new GuardConfigurationError(
+      `issuer "${issuer}" is not a URL without query; give its jwksUrl, or keys as jwks`,
+    )
   }
   const path = parsed.pathname.replace(/\/$/, '')
   return [
@@ -56,7 +58,11 @@ function metadataUrls(issuer: string): readonly string[] {
   ]
 }
 
-async function findJwksUrl(issuer: string, urls: readonly string[], rules: KeyFetching['fetchOptions']): Promise<string> {
+async function findJwksUrl(
+  issuer: string,
+  urls: readonly string[],
+  rules: KeyFetching['fetchOptions'],
+): Promise<string> {
   let failure: unknown
   for (const url of urls) {
     try {

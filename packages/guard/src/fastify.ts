@@ -34,7 +34,8 @@ export interface GuardFastifyOptions {
  */
 export async function guardFastify(app: FastifyInstance, options: GuardFastifyOptions): Promise<void> {
   const { guard } = options
-  if (typeof guard?.verify !== 'function') throw new GuardConfigurationError('guardFastify needs { guard }: what createGuard returned')
+  if (typeof guard?.verify !== 'function')
+    throw new GuardConfigurationError('guardFastify needs { guard }: what createGuard returned')
   if (!app.hasRequestDecorator('caller')) app.decorateRequest('caller', null as unknown as Caller)
   app.decorate('requireCaller', (requirement: Requirement = {}) => {
     checkRequirement(requirement)
@@ -48,7 +49,10 @@ export async function guardFastify(app: FastifyInstance, options: GuardFastifyOp
 }
 
 /** Tells Fastify that the hooks are for the instance that registers the plugin, not for a new one inside. */
-Object.assign(guardFastify, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'guardFastify' })
+Object.assign(guardFastify, {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'guardFastify',
+})
 
 async function admit(guard: Guard, requirement: Requirement, request: FastifyRequest, reply: FastifyReply) {
   try {
@@ -74,7 +78,8 @@ function requirementOf(config: RouteConfig = {}): Requirement | 'anonymous' {
   const { scopes, anyScope, anonymous } = config
   const requirement = { ...(scopes ? { scopes } : {}), ...(anyScope ? { anyScope } : {}) }
   checkRequirement(requirement)
-  if (anonymous === true && (scopes ?? anyScope)) throw new GuardConfigurationError('a route cannot be anonymous and need scopes')
+  if (anonymous === true && (scopes ?? anyScope))
+    throw new GuardConfigurationError('a route cannot be anonymous and need scopes')
   const found = anonymous === true ? 'anonymous' : requirement
   requirements.set(config, found)
   return found

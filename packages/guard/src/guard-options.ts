@@ -96,14 +96,19 @@ function readIssuers(options: GuardOptions): ReadonlyMap<string, TrustedIssuer> 
     if (issuers.has(trusted.issuer)) throw new GuardConfigurationError(`issuer ${trusted.issuer} is given twice`)
     issuers.set(trusted.issuer, trusted)
   }
-  if (issuers.size === 0) throw new GuardConfigurationError('a guard needs an issuer to trust; without one it could check nothing')
+  if (issuers.size === 0)
+    throw new GuardConfigurationError('a guard needs an issuer to trust; without one it could check nothing')
   return issuers
 }
 
-function readRevocations(options: GuardOptions, issuers: ReadonlyMap<string, TrustedIssuer>): RevocationSource | undefined {
+function readRevocations(
+  options: GuardOptions,
+  issuers: ReadonlyMap<string, TrustedIssuer>,
+): RevocationSource | undefined {
   const { revocations } = options
   if (revocations === undefined) return undefined
-  const source = 'isRevoked' in revocations ? revocations : createRevocationFeed(forIssuer(revocations, issuers, options))
+  const source =
+    'isRevoked' in revocations ? revocations : createRevocationFeed(forIssuer(revocations, issuers, options))
   source.onRevokedKey?.((kid, issuer) => {
     for (const each of issuers.values()) if (issuer === undefined || each.issuer === issuer) each.keys.drop?.(kid)
   })
@@ -125,7 +130,10 @@ function forIssuer(
 function namesOf(given: string | readonly string[], option: string): readonly string[] {
   const names = [given].flat() as readonly unknown[]
   const good = names.length > 0 && names.every((name) => typeof name === 'string' && name !== '')
-  if (!good) throw new GuardConfigurationError(`"${option}" must be a name or a list of names; a guard without one would pass tokens made for others`)
+  if (!good)
+    throw new GuardConfigurationError(
+      `"${option}" must be a name or a list of names; a guard without one would pass tokens made for others`,
+    )
   return names as readonly string[]
 }
 

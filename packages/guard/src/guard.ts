@@ -3,7 +3,7 @@ import { findBearerToken, type RequestLike } from './bearer-token.ts'
 import type { Caller } from './caller.ts'
 import { GuardError } from './guard-error.ts'
 import { type GuardOptions, readGuardOptions } from './guard-options.ts'
-import { type Refusal, refusalOf, revocationsUnknown, revokedToken } from './refusal.ts'
+import { type Refusal, Refused, refusalOf, revocationsUnknown, revokedToken } from './refusal.ts'
 import { checkRequirement, lackingScopes, type Requirement, scopesOf } from './requirement.ts'
 
 export interface Guard {
@@ -70,8 +70,8 @@ export function createGuard(options: GuardOptions): Guard {
     return typeof current === 'boolean' ? decide(current) : current.then(decide)
 
     function decide(isCurrent: boolean): VerifiedToken {
-      if (!isCurrent) throw revocationsUnknown
-      if (revocations!.isRevoked(token.revocable)) throw revokedToken
+      if (!isCurrent) throw new Refused(revocationsUnknown)
+      if (revocations!.isRevoked(token.revocable)) throw new Refused(revokedToken)
       return token
     }
   }
@@ -101,7 +101,11 @@ function insufficientScope(scopes: readonly string[]): Refusal {
 }
 
 /** Goes on at once where the work is done at once, so that a known token costs no turn of the event loop. */
-function settle<T, R>(work: () => T | Promise<T>, onValue: (value: T) => R, onError: (error: unknown) => R): R | Promise<R> {
+function settle<T, R>(
+  work: () => T | Promise<T>,
+  onValue: (value: T) => R,
+  onError: (error: unknown) => R,
+): R | Promise<R> {
   let outcome: T | Promise<T>
   try {
     outcome = work()

@@ -11,11 +11,22 @@ export interface Refusal {
   readonly cause?: unknown
 }
 
+/** A refusal on its way up. */
+export class Refused extends Error {
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super(refusal.message)
+    this.refusal = refusal
+  }
+}
+
 /**
  * What to answer when verifying threw. The sentences are ours alone: what the token or the thrown error said is never
  * repeated, so that neither a header nor an internal can be smuggled out through a refusal.
  */
 export function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refused) return error.refusal
   if (error instanceof TokenError) {
     if (error.code === 'invalid_claim' && error.part === 'cnf') return proofRequired
     return { code: 'invalid_token', reason: error.code, message: sentenceOf(error), cause: error }
@@ -63,9 +74,23 @@ function sentenceOf(error: TokenError): string {
   return sentence === undefined ? 'The access token is not valid.' : sentence.replace('%', part)
 }
 
-const knownParts = new Set(
-  ['alg', 'typ', 'kid', 'crit', 'b64', 'iss', 'sub', 'client_id', 'aud', 'scope', 'iat', 'nbf', 'exp', 'jti', 'cnf'],
-)
+const knownParts = new Set([
+  'alg',
+  'typ',
+  'kid',
+  'crit',
+  'b64',
+  'iss',
+  'sub',
+  'client_id',
+  'aud',
+  'scope',
+  'iat',
+  'nbf',
+  'exp',
+  'jti',
+  'cnf',
+])
 
 const sentences: Partial<Record<TokenErrorCode, string>> = {
   malformed_token: 'The access token is not a well-formed JWT%.',

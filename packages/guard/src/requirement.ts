@@ -39,7 +39,9 @@ export function checkRequirement(requirement: Requirement): void {
     }
   }
   if (requirement.anyScope?.length === 0) {
-    throw new GuardConfigurationError('"anyScope" is empty, so that nobody could pass; leave it out to ask for no scope')
+    throw new GuardConfigurationError(
+      '"anyScope" is empty, so that nobody could pass; leave it out to ask for no scope',
+    )
   }
   checked.add(requirement)
 }

@@ -46,8 +46,10 @@ export function trustIssuer(
   fetching: KeyFetching,
 ): TrustedIssuer {
   const { issuer } = options
-  if (typeof issuer !== 'string' || issuer === '') throw new GuardConfigurationError('an issuer needs its name, as it stands in "iss"')
-  if (options.algorithms?.length === 0) throw new GuardConfigurationError(`issuer ${issuer} has an empty list of algorithms`)
+  if (typeof issuer !== 'string' || issuer === '')
+    throw new GuardConfigurationError('an issuer needs its name, as it stands in "iss"')
+  if (options.algorithms?.length === 0)
+    throw new GuardConfigurationError(`issuer ${issuer} has an empty list of algorithms`)
   return { issuer, algorithms: options.algorithms ?? algorithms, keys: keysOf(options, fetching) }
 }
 

@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto'
+import { quoted, TokenError } from '../token-error.ts'
+import type { PublicJwk } from './public-jwk.ts'
+
+const requiredMembers = new Map<unknown, readonly (keyof PublicJwk)[]>([
+  ['EC', ['crv', 'kty', 'x', 'y']],
+  ['OKP', ['crv', 'kty', 'x']],
+  ['RSA', ['e', 'kty', 'n']],
+])
+
+/** The SHA-256 thumbprint of a key over its required public members (RFC 7638), base64url. Throws `invalid_key`. */
+export function jwkThumbprint(jwk: PublicJwk): string {
+  const names = requiredMembers.get(jwk.kty)
+  if (names === undefined) throw new TokenError('invalid_key', `key type ${quoted(jwk.kty)} is not supported`, 'kty')
+  const members = names.map((name) => {
+    if (typeof jwk[name] !== 'string') throw new TokenError('invalid_key', `"${name}" is missing or not a string`, name)
+    return `${JSON.stringify(name)}:${JSON.stringify(jwk[name])}`
+  })
+  return createHash('sha256')
+    .update(`{${members.join(',')}}`)
+    .digest('base64url')
+}

@@ -1,13 +1,13 @@
-import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { createRedisSingleUse } from '@countersign/limits'
 import { AuditLog } from './audit/log.ts'
 import type { SingleUseAssertions } from './client-auth/client-auth-method.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
-import { ClientDirectory } from './clients/directory.ts'
 import { CredentialUse } from './clients/credential-use.ts'
-import type { MasterKey } from './sealing/master-key.ts'
+import { ClientDirectory } from './clients/directory.ts'
 import { checkMasterKey } from './sealing/check-master-key.ts'
+import type { MasterKey } from './sealing/master-key.ts'
 import { KeyRing } from './signing-keys/key-ring.ts'
 import { ensureSigningKey, type LifecycleContext, tendSigningKeys } from './signing-keys/lifecycle.ts'
 import { ChangeFeed, pruneChanges } from './storage/change-feed.ts'
@@ -60,7 +60,8 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     const audit = new AuditLog({
       store,
       key: settings.masterKey.auditKey,
-      chain: settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
+      chain:
+        settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
       nowMilliseconds,
     })
     const keyRing = new KeyRing({ store, feed, masterKey: settings.masterKey })

@@ -1,5 +1,7 @@
-export { type Authority, type AuthoritySettings, openAuthority } from './authority.ts'
+export type { FastifyInstance as App } from 'fastify'
+export { ensureAdminClient } from './admin/ensure-admin-client.ts'
 export { createApi, type NewApi } from './apis/manage-apis.ts'
+export { type Authority, type AuthoritySettings, openAuthority } from './authority.ts'
 export { addClientSecret, createClient, type NewClient, setGrant } from './clients/manage-clients.ts'
 export { type Config, configJsonSchema } from './config/config-schema.ts'
 export { parseDuration } from './config/duration.ts'

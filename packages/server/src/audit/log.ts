@@ -67,7 +67,10 @@ export class AuditLog {
    * Makes a change and records it in one transaction: neither can be without the other.
    * `fact` may be a function where it depends on what the change found; it is called after the change.
    */
-  recordChange<T>(fact: AuditFact | (() => AuditFact), change: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+  recordChange<T>(
+    fact: AuditFact | (() => AuditFact),
+    change: (transaction: StoreTransaction) => Promise<T>,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#changes.push({ fact, change, resolve: resolve as (result: unknown) => void, reject })
       this.#start()
@@ -210,5 +213,7 @@ async function insertRows(transaction: StoreTransaction, kind: Store['kind'], ro
 
 function asUnavailable(error: unknown): StoreError {
   if (error instanceof StoreError && error.code === 'unavailable') return error
-  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, { cause: error })
+  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, {
+    cause: error,
+  })
 }

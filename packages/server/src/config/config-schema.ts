@@ -21,14 +21,19 @@ const rateLimit = z.strictObject({
   window: duration.default(60),
 })
 
-const addressRange = z.string().refine((text) => isIP(text.split('/')[0] ?? '') !== 0, 'must be an IP address or a CIDR range')
+const addressRange = z
+  .string()
+  .refine((text) => isIP(text.split('/')[0] ?? '') !== 0, 'must be an IP address or a CIDR range')
 
 /** `countersign.yaml`. Every setting can also come from the environment: `COUNTERSIGN_` and its path in capitals. */
 export const configSchema = z.strictObject({
   issuer: z
     .string()
     .refine(isIssuer, 'must be an http(s) URL without query or fragment')
-    .meta({ description: 'the `iss` of every token, kept exactly as written here', examples: ['https://auth.example.com/'] }),
+    .meta({
+      description: 'the `iss` of every token, kept exactly as written here',
+      examples: ['https://auth.example.com/'],
+    }),
   host: z.string().default('0.0.0.0').meta({ description: 'the address to listen on' }),
   port: z.coerce.number().int().min(0).max(65_535).default(8080),
   database_url: z
@@ -46,7 +51,10 @@ export const configSchema = z.strictObject({
       const fault = masterKeyFault(text)
       if (fault) context.addIssue({ code: 'custom', message: fault })
     })
-    .meta({ description: '32 bytes in base64; better from COUNTERSIGN_MASTER_KEY_FILE. Make one with: openssl rand -base64 32' }),
+    .meta({
+      description:
+        '32 bytes in base64; better from COUNTERSIGN_MASTER_KEY_FILE. Make one with: openssl rand -base64 32',
+    }),
   replica: z
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'use letters, digits, dot, hyphen and underscore')
@@ -64,7 +72,13 @@ export const configSchema = z.strictObject({
     .optional()
     .meta({ description: 'PEM files; read again when they change' }),
   trusted_proxies: z
-    .union([z.array(addressRange), z.string().transform((text) => text.split(/[ ,]+/).filter(Boolean)).pipe(z.array(addressRange))])
+    .union([
+      z.array(addressRange),
+      z
+        .string()
+        .transform((text) => text.split(/[ ,]+/).filter(Boolean))
+        .pipe(z.array(addressRange)),
+    ])
     .default([])
     .meta({ description: 'whose X-Forwarded-For is believed' }),
   rate_limits: z
@@ -91,7 +105,10 @@ export const configSchema = z.strictObject({
     .meta({ description: 'a listener of its own (port), or /metrics on the main one behind a Bearer token (token)' }),
   log_level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   shutdown_delay: duration.default(0).meta({ description: 'how long to stay up, not ready, before closing' }),
-  allow_insecure_issuer: z.union([z.boolean(), z.stringbool()]).default(false).meta({ description: 'lets an http issuer be more than a loopback' }),
+  allow_insecure_issuer: z
+    .union([z.boolean(), z.stringbool()])
+    .default(false)
+    .meta({ description: 'lets an http issuer be more than a loopback' }),
 })
 
 export type Config = z.output<typeof configSchema>
@@ -104,7 +121,13 @@ export function configJsonSchema(): object {
 function isIssuer(text: string): boolean {
   try {
     const url = new URL(text)
-    return /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '' && url.username === '' && !/[?#\s]/.test(text)
+    return (
+      /^https?:$/.test(url.protocol) &&
+      url.search === '' &&
+      url.hash === '' &&
+      url.username === '' &&
+      !/[?#\s]/.test(text)
+    )
   } catch {
     return false
   }

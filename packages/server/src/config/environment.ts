@@ -19,12 +19,15 @@ export function environmentSettings(environment: NodeJS.ProcessEnv): {
   const byVariable = new Map(settingPaths.map((path) => [variableName(path.split('.')), path]))
 
   for (const [variable, text] of Object.entries(environment)) {
-    if (!variable.startsWith('COUNTERSIGN_') || notSettings.test(variable) || text === undefined || text === '') continue
+    if (!variable.startsWith('COUNTERSIGN_') || notSettings.test(variable) || text === undefined || text === '')
+      continue
     const fromFile = !byVariable.has(variable) && variable.endsWith('_FILE')
     const path = byVariable.get(fromFile ? variable.slice(0, -'_FILE'.length) : variable)
     if (path === undefined) {
       const meant = nearestSetting(variable.slice('COUNTERSIGN_'.length).toLowerCase())
-      problems.push(`${variable}: there is no such setting${meant.replace(/"(.+)"/, (_all, name) => variableName(name.split('.')))}`)
+      problems.push(
+        `${variable}: there is no such setting${meant.replace(/"(.+)"/, (_all, name) => variableName(name.split('.')))}`,
+      )
       continue
     }
     if (sources.has(path)) {

@@ -53,8 +53,12 @@ function readConfigFile(path: string) {
     throw new ConfigError(document.errors.map((error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`))
   }
   const content = document.toJS({ maxAliasCount: 0 }) ?? {}
-  if (typeof content !== 'object' || Array.isArray(content)) throw new ConfigError([`${path}:1:1: write settings as "name: value" lines`])
-  return { content: content as Record<string, unknown>, placeOf: (path: readonly PropertyKey[]) => keyPlace(document, path, place) }
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw new ConfigError([`${path}:1:1: write settings as "name: value" lines`])
+  return {
+    content: content as Record<string, unknown>,
+    placeOf: (path: readonly PropertyKey[]) => keyPlace(document, path, place),
+  }
 }
 
 /** The place of the key itself, or of the nearest thing around it that there is. */
@@ -65,7 +69,8 @@ function keyPlace(
 ): string | undefined {
   for (let length = path.length; length > 0; length--) {
     const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
-    const items = (parent as { items?: { key?: { value?: unknown; range?: number[] }; range?: number[] }[] })?.items ?? []
+    const items =
+      (parent as { items?: { key?: { value?: unknown; range?: number[] }; range?: number[] }[] })?.items ?? []
     const last = path[length - 1]
     const item = typeof last === 'number' ? items[last] : items.find(({ key }) => key?.value === last)
     const offset = item?.key?.range?.[0] ?? item?.range?.[0]
@@ -107,7 +112,9 @@ function unsafeSettings(config: Config): string[] {
   const issuer = new URL(config.issuer)
   const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(issuer.hostname)
   if (issuer.protocol === 'http:' && !loopback && !config.allow_insecure_issuer) {
-    unsafe.push('issuer: tokens fetched over plain http can be read on the way; use https, or set allow_insecure_issuer: true where the network itself is private')
+    unsafe.push(
+      'issuer: tokens fetched over plain http can be read on the way; use https, or set allow_insecure_issuer: true where the network itself is private',
+    )
   }
   if (config.keys.publish_ahead >= config.keys.rotation) {
     unsafe.push('keys.publish_ahead must be shorter than keys.rotation, or keys would be replaced before they sign')

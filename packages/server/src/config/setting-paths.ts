@@ -17,7 +17,8 @@ export function variableName(path: readonly PropertyKey[]): string {
 
 function pathsOf(schema: z.ZodType, prefix: string): string[] {
   const inner = unwrap(schema)
-  if (inner instanceof z.ZodUnion) return (inner.options as z.ZodType[]).flatMap((option) => pathsOf(option, prefix)).concat(prefix || [])
+  if (inner instanceof z.ZodUnion)
+    return (inner.options as z.ZodType[]).flatMap((option) => pathsOf(option, prefix)).concat(prefix || [])
   if (!(inner instanceof z.ZodObject)) return prefix === '' ? [] : [prefix]
   return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([name, member]) =>
     pathsOf(member, prefix === '' ? name : `${prefix}.${name}`),

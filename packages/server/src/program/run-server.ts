@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createMemoryRateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
+import { ensureAdminClient } from '../admin/ensure-admin-client.ts'
 import { type Authority, openAuthority } from '../authority.ts'
 import type { Config } from '../config/config-schema.ts'
 import { loadConfig } from '../config/load-config.ts'
@@ -33,7 +34,15 @@ export async function runServer(options: { config?: string } = {}): Promise<Runn
   return server
 }
 
-export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
+/**
+ * Starts what the configuration describes.
+ * @param extend adds routes of a program's own before the server listens
+ */
+export async function startServer(
+  config: Config,
+  logger: Logger,
+  extend?: (app: FastifyInstance, authority: Authority) => Promise<void>,
+): Promise<RunningServer> {
   warnOfOpenDoors(config, logger)
   const tls = config.tls && { certFile: config.tls.cert_file, keyFile: config.tls.key_file }
   const certificate = tls && readTls(tls)
@@ -62,12 +71,17 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       metrics,
     })
     closers.push(() => app.close())
+    if (config.admin)
+      await ensureAdminClient(authority, { clientId: config.admin.client_id, clientSecret: config.admin.client_secret })
     if (config.metrics?.token) metricsRoute(app, metrics, config.metrics.token)
+    await extend?.(app, authority)
     await app.listen({ host: config.host, port: config.port })
     if (tls) {
       closers.push(
         followTls(app.server as never, tls, (error) =>
-          error ? logger.error({ err: error }, 'the new TLS certificate cannot be used') : logger.info('TLS certificate reloaded'),
+          error
+            ? logger.error({ err: error }, 'the new TLS certificate cannot be used')
+            : logger.info('TLS certificate reloaded'),
         ),
       )
     }

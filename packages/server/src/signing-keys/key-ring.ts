@@ -41,7 +41,11 @@ export class KeyRing {
   /** @throws StoreError `unavailable` when there is no active key for this algorithm */
   signerFor(algorithm: SigningAlgorithm): Signer {
     const signer = this.#signers.get(algorithm)
-    if (!signer) throw new StoreError('unavailable', `no active ${algorithm} signing key; make one with: countersign key rotate --alg ${algorithm}`)
+    if (!signer)
+      throw new StoreError(
+        'unavailable',
+        `no active ${algorithm} signing key; make one with: countersign key rotate --alg ${algorithm}`,
+      )
     return signer
   }
 

@@ -28,7 +28,10 @@ export async function announce(
     .where('id', '=', 1)
     .returning('value')
     .executeTakeFirstOrThrow()
-  await transaction.insertInto('changes').values({ revision, ...change }).execute()
+  await transaction
+    .insertInto('changes')
+    .values({ revision, ...change })
+    .execute()
   if (store.kind === 'postgres') await sql`select pg_notify(${notifyChannel}, '')`.execute(transaction)
   return revision
 }
@@ -124,5 +127,8 @@ export class ChangeFeed {
 
 /** Changes older than an hour are of use to no one: a replica that slept longer starts afresh. */
 export async function pruneChanges(store: Store, now: number): Promise<void> {
-  await store.database.deleteFrom('changes').where('at', '<', now - keptSeconds).execute()
+  await store.database
+    .deleteFrom('changes')
+    .where('at', '<', now - keptSeconds)
+    .execute()
 }

@@ -62,7 +62,8 @@ function grantTypeOf({ form }: ClientRequest) {
   const name = parameter(form, 'grant_type')
   if (!name) throw new OAuthError('invalid_request', 'grant_type is missing')
   const grantType = grantTypes.find((type) => type.name === name)
-  if (!grantType) throw new OAuthError('unsupported_grant_type', `use grant_type ${grantTypes.map((type) => type.name).join(' or ')}`)
+  if (!grantType)
+    throw new OAuthError('unsupported_grant_type', `use grant_type ${grantTypes.map((type) => type.name).join(' or ')}`)
   return grantType
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { StoreError } from '../storage/store.ts'
 import type { ClientRequest } from '../client-auth/client-auth-method.ts'
+import { StoreError } from '../storage/store.ts'
 import { parseForm } from './form.ts'
 import { issueToken, type TokenContext } from './issue-token.ts'
 import { OAuthError } from './oauth-error.ts'
@@ -80,7 +80,10 @@ function singleAuthorization(rawHeaders: readonly string[]): string | undefined 
 /** RFC 6749 section 2.3.1: credentials never travel in the URI, where logs keep them. */
 function refuseCredentialsInUrl(url: string): void {
   if (url.includes('?') && /[?&](client_secret|client_assertion|access_token|token)=/i.test(url)) {
-    throw new OAuthError('invalid_request', 'credentials belong in the body or the Authorization header, not in the URL')
+    throw new OAuthError(
+      'invalid_request',
+      'credentials belong in the body or the Authorization header, not in the URL',
+    )
   }
 }
 
@@ -109,7 +112,9 @@ function asOAuthError(error: unknown): OAuthError | undefined {
   }
   if (statusCode === 413) return new OAuthError('invalid_request', 'the request body is too large', { status: 413 })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return new OAuthError('invalid_request', 'the request is malformed', { status: statusCode === 415 ? 400 : statusCode })
+    return new OAuthError('invalid_request', 'the request is malformed', {
+      status: statusCode === 415 ? 400 : statusCode,
+    })
   }
   return undefined
 }

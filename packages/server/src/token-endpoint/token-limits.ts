@@ -1,10 +1,4 @@
-import {
-  addressKey,
-  type LimitDecision,
-  type RateLimit,
-  rateLimitHeaders,
-  type RateLimiter,
-} from '@countersign/limits'
+import { addressKey, type LimitDecision, type RateLimit, type RateLimiter, rateLimitHeaders } from '@countersign/limits'
 import type { TokenLimits } from './issue-token.ts'
 import { OAuthError } from './oauth-error.ts'
 

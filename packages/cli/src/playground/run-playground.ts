@@ -1,7 +1,7 @@
 import { createClient } from '@countersign/client'
 import { loadConfig, type RunningServer, startServer } from '@countersign/server'
 import pino from 'pino'
-import { openDataDirectory, type PlaygroundData } from './data-directory.ts'
+import { openDataDirectory } from './data-directory.ts'
 import { demoApi, demoAudience, demoPath } from './demo-api.ts'
 import { adminClientId, demoClientId, seed } from './seed.ts'
 import { type FirstCall, type PlaygroundSummary, welcome } from './welcome.ts'

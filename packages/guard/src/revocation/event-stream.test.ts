@@ -6,7 +6,9 @@ async function read(...chunks: Uint8Array[]): Promise<StreamEvent[]> {
   async function* source() {
     yield* chunks
   }
-  return Array.fromAsync(readEvents(source()))
+  const events: StreamEvent[] = []
+  for await (const event of readEvents(source())) events.push(event)
+  return events
 }
 
 const text =

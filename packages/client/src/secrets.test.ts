@@ -163,6 +163,11 @@ describe('the secret never shows', () => {
     }
   })
 
+  it('in part, where a long description is cut in the middle of it', async () => {
+    server.answer = () => refused('invalid_client', 401, `${'x'.repeat(180)}${canary}`)
+    expect((await failureOf(client().token())).message).not.toContain(canary.slice(0, 10))
+  })
+
   it('in the error after an assertion is echoed', async () => {
     const { privateKey } = await generateSigningKey('ES256')
     const privateKeyOption = { jwk: privateKey.export({ format: 'jwk' }) }

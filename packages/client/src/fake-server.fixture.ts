@@ -20,7 +20,7 @@ export async function startServer(listener: RequestListener, host = '127.0.0.1')
   }
 }
 
-export interface ReceivedTokenRequest {
+interface ReceivedTokenRequest {
   headers: IncomingMessage['headers']
   form: URLSearchParams
   /** From 1 up. */

@@ -2,10 +2,10 @@ import {
   importPrivateJwk,
   importPrivatePem,
   jwkThumbprint,
-  type PublicJwk,
   type Secret,
   type SigningAlgorithm,
   signClientAssertion,
+  signingAlgorithmOf,
 } from '@countersign/tokens'
 import { ClientError } from './client-error.ts'
 
@@ -53,7 +53,8 @@ export function clientSecretPost(clientId: string, secret: Secret): Authenticati
  */
 export function privateKeyJwt(clientId: string, issuer: string, option: PrivateKeyOption): Authentication {
   const { key, publicJwk } = importKey(option)
-  const algorithm = option.algorithm ?? algorithmOf(publicJwk)
+  const algorithm = option.algorithm ?? signingAlgorithmOf(key)
+  if (algorithm === undefined) throw unusable(unreadableKey)
   const kid = option.kid ?? publicJwk.kid ?? jwkThumbprint(publicJwk)
   const assertion = (now: number) => signClientAssertion({ clientId, audience: issuer, key, kid, algorithm, now })
   try {
@@ -80,16 +81,12 @@ function importKey({ jwk, pem }: PrivateKeyOption) {
     return pem === undefined ? importPrivateJwk(jwk) : importPrivatePem(pem)
   } catch {
     // What a key parser throws may quote its input.
-    throw unusable('privateKey cannot be read; give a private JWK or a PKCS#8 PEM of an EC P-256, RSA or Ed25519 key')
+    throw unusable(unreadableKey)
   }
 }
 
-function algorithmOf({ kty, crv }: PublicJwk): SigningAlgorithm {
-  if (kty === 'RSA') return 'RS256'
-  if (kty === 'EC' && crv === 'P-256') return 'ES256'
-  if (kty === 'OKP' && crv === 'Ed25519') return 'EdDSA'
-  throw unusable('privateKey is of a kind that cannot sign assertions; use EC P-256, RSA or Ed25519')
-}
+const unreadableKey =
+  'privateKey cannot be used; give a private JWK or an unencrypted PKCS#8 PEM of an EC P-256, RSA or Ed25519 key'
 
 function basicCredentials(clientId: string, secret: Secret): string {
   return Buffer.from(`${formEncode(clientId)}:${formEncode(secret.reveal())}`).toString('base64')

@@ -1,5 +1,7 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { RevokedTokens } from '../admin/admin-guard.ts'
+import { adminApi } from '../admin/routes.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
@@ -17,6 +19,10 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
+  /** Tokens that the admin API refuses before their time */
+  revoked?: RevokedTokens
+  /** For development: clients may publish keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean
 }
 
 /** The server's whole HTTP side, not yet listening. */
@@ -31,6 +37,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
+    routerOptions: { maxParamLength: 1024 },
     ...(options.tls ? { https: options.tls } : {}),
   }) as unknown as FastifyInstance
   let draining = false
@@ -60,6 +68,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       onOutcome: () => {},
     })
   })
+  await app.register(adminApi, { prefix: '/api/v1', ...options, addressOf })
   return app
 }
 

@@ -1,5 +1,7 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { RevokedTokens } from '../admin/admin-guard.ts'
+import { adminApi } from '../admin/routes.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
@@ -19,6 +21,10 @@ export interface AppOptions {
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
   metrics?: Metrics
+  /** Tokens that the admin API refuses before their time */
+  revoked?: RevokedTokens
+  /** For development: clients may publish keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean
 }
 
 /** The server's whole HTTP side, not yet listening. */
@@ -34,6 +40,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
     ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
+    // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
+    routerOptions: { maxParamLength: 1024 },
   }) as unknown as FastifyInstance
   let draining = false
   app.addHook('preClose', async () => {
@@ -62,6 +70,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       onOutcome: (outcome) => options.metrics?.tokenOutcome(outcome),
     })
   })
+  await app.register(adminApi, { prefix: '/api/v1', ...options, addressOf })
   return app
 }
 

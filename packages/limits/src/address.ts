@@ -55,12 +55,16 @@ export function parseCidr(text: string): Network {
 
 /** A set of addresses given as networks, for allow-lists and deny-lists. Throws LimitsError `invalid_address`. */
 export function createAddressList(cidrs: readonly string[]): { has(address: string): boolean } {
-  const list = new BlockList()
-  for (const { address, prefix, family } of cidrs.map(parseCidr)) list.addSubnet(address, prefix, family)
+  // One list a family: in a common one an IPv4 address is found in the IPv6 networks that hold its mapped form, so
+  // that ::/64 would hold all of IPv4.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
+  for (const { address, prefix, family } of cidrs.map(parseCidr)) lists[family].addSubnet(address, prefix, family)
   return {
     has(text) {
       const address = normaliseAddress(text)
-      return address !== undefined && list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+      if (address === undefined) return false
+      const family = isIPv4(address) ? 'ipv4' : 'ipv6'
+      return lists[family].check(address, family)
     },
   }
 }

@@ -70,7 +70,7 @@ export function createAddressList(cidrs: readonly string[]): { has(address: stri
 }
 
 /** The first address of the network that `address` (normalised) lies in. */
-export function networkAddress(address: string, prefix: number, family: 'ipv4' | 'ipv6'): string {
+function networkAddress(address: string, prefix: number, family: 'ipv4' | 'ipv6'): string {
   const [groups, width] = family === 'ipv4' ? [address.split('.').map(Number), 8] : [groupsOf(address), 16]
   const masked = groups.map((group, index) => {
     const kept = Math.min(Math.max(prefix - index * width, 0), width)
@@ -81,7 +81,7 @@ export function networkAddress(address: string, prefix: number, family: 'ipv4' |
 }
 
 /** The eight groups of a normalised IPv6 address. */
-function groupsOf(address: string): number[] {
+export function groupsOf(address: string): number[] {
   const [head = '', tail] = address.split('::')
   const left = numbers(head)
   const right = numbers(tail ?? '')

@@ -53,7 +53,7 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisR
 }
 
 // Answers how far ahead of the clock the key was; what that means is decided by the same code as in memory.
-// Numbers above 2^31 go through %.0f: Lua's tostring would round them.
+// Numbers leave it as %.0f: as a Lua number the answer would be cut to an integer reply, and tostring rounds.
 const script = `
 local now = tonumber(ARGV[3])
 if not now then

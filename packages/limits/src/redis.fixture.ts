@@ -9,9 +9,12 @@ const given = process.env.COUNTERSIGN_TEST_REDIS_URL
 const installed = spawnSync('redis-server', ['--version']).status === 0
 
 /** True where suites that need Redis must be left out; in CI it is never true, so that they fail there instead. */
-export const withoutRedis = missing(given !== undefined || installed, 'COUNTERSIGN_TEST_REDIS_URL')
+export const withoutRedis = missing(
+  given !== undefined || installed,
+  'install redis-server or set COUNTERSIGN_TEST_REDIS_URL',
+)
 /** The same for tests that stop or configure a Redis of their own. */
-export const withoutOwnRedis = missing(installed, 'redis-server on the PATH')
+export const withoutOwnRedis = missing(installed, 'install redis-server')
 
 type Client = ReturnType<typeof createTestClient>
 
@@ -84,9 +87,9 @@ async function freePort(): Promise<number> {
   return port
 }
 
-function missing(available: boolean, what: string): boolean {
+function missing(available: boolean, cure: string): boolean {
   if (available) return false
   if (process.env.CI) return false
-  console.warn(`left out: the tests that need Redis; install redis-server or set ${what}`)
+  console.warn(`left out: tests that need Redis; ${cure}`)
   return true
 }

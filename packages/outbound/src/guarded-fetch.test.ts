@@ -269,6 +269,19 @@ describe('guardedFetch', () => {
       expect(await refusal(server.url, soon)).toMatchObject({ code: 'timed_out' })
     })
 
+    it('leaves no connection behind', async () => {
+      let closed = 0
+      await using server = await startDocumentServer((request, response) => {
+        request.socket.on('close', () => {
+          closed += 1
+        })
+        if (request.url === '/large') response.write(Buffer.alloc(100_000))
+      })
+      expect(await refusal(`${server.url}/slow`, soon)).toMatchObject({ code: 'timed_out' })
+      expect(await refusal(`${server.url}/large`, soon)).toMatchObject({ code: 'too_large' })
+      await expect.poll(() => closed).toBe(2)
+    })
+
     it('ends for a body that drips, however regularly', async () => {
       await using server = await startDocumentServer((_request, response) => {
         const timer = setInterval(() => response.write('.'), 20)

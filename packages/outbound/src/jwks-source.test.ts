@@ -205,6 +205,9 @@ describe('createJwksSource', () => {
     expect(issuer.server.requests).toHaveLength(2)
     expect(await issuer.source.keyFor(asking(first))).toBeUndefined()
     expect(issuer.source.keyForSync({ alg: 'ES256' })?.kid).toBe(second.kid)
+    issuer.source.drop(second.kid)
+    expect(issuer.source.keyForSync(asking(second))).toBeUndefined()
+    expect(await issuer.source.keys()).toEqual([])
   })
 
   it('does not fetch for a revoked kid, nor for a known kid with another algorithm', async () => {

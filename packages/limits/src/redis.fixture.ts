@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { createClient } from 'redis'
 
 const given = process.env.COUNTERSIGN_TEST_REDIS_URL
-const installed = spawnSync('redis-server', ['--version']).status === 0
+const program = 'redis-server'
+const installed = spawnSync(program, ['--version']).status === 0
 
 /** True where suites that need Redis must be left out; in CI it is never true, so that they fail there instead. */
 export const withoutRedis = missing(
@@ -38,7 +39,7 @@ export async function startOwnRedis(...settings: string[]): Promise<TestRedis> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'countersign-redis-'))
   const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
-  const server = spawn('redis-server', [...place, '--save', '', '--appendonly', 'no', ...settings], { stdio: 'ignore' })
+  const server = spawn(program, [...place, '--save', '', '--appendonly', 'no', ...settings], { stdio: 'ignore' })
   return connect(`redis://127.0.0.1:${port}`, async () => {
     await ended(server)
     rmSync(folder, { recursive: true, force: true })

@@ -12,10 +12,9 @@ export function installDependencies() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   if (existsSync(marker) && readFileSync(marker, 'utf8') === fingerprint(lock)) return
   console.error('Installing dependencies (once, about half a minute) ...')
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  })
+  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, which not every registry has.
+  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
+  const { status } = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) {
     console.error(
       'npm could not install the dependencies; its own words are above. Check the network and run the command again.',

@@ -17,7 +17,7 @@ const secret = (minimumLength: number) =>
   z.string().min(minimumLength, `must have at least ${minimumLength} characters`)
 
 const rateLimit = z.strictObject({
-  quota: z.coerce.number().int().min(1).meta({ description: 'how many requests a window' }),
+  quota: z.coerce.number().int().min(1).max(1_000_000).meta({ description: 'how many requests a window' }),
   window: duration.default(60),
 })
 

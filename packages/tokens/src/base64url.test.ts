@@ -27,6 +27,19 @@ describe('base64url', () => {
     )
   })
 
+  it('judges every character in every place as encoding again would', () => {
+    const texts = ['', 'AA', 'AAA', 'AAAA', 'AAAAAA', 'AAAAAAA', 'AAAAAAAA']
+    for (let code = 0; code < 0x300; code += 1) {
+      for (const text of texts) {
+        for (let place = 0; place < text.length; place += 1) {
+          const tried = text.slice(0, place) + String.fromCharCode(code) + text.slice(place + 1)
+          const canonical = Buffer.from(tried, 'base64url').toString('base64url') === tried
+          expect(refusal(() => decodeBase64url(tried)) === 'accepted', JSON.stringify(tried)).toBe(canonical)
+        }
+      }
+    }
+  })
+
   it.each([
     ['padding', 'AQ=='],
     ['the standard alphabet', '-_-_'.replaceAll('-', '+').replaceAll('_', '/')],

@@ -16,9 +16,20 @@ export function countMembersInText(text: string): number {
 
 /** Whether a valid JSON text holds an integer literal that a double cannot hold exactly. */
 export function hasInexactInteger(text: string): boolean {
-  const withoutStrings = text.replace(/"(?:[^"\\]|\\.)*"/g, '""')
-  const integers = withoutStrings.match(/(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g) ?? []
-  return integers.some((literal) => BigInt(literal) !== BigInt(Number(literal)))
+  let position = 0
+  for (let open = nextQuote(text, 0); open !== -1; open = nextQuote(text, position)) {
+    if (open - position > exactDigits && isInexactAmong(text.slice(position, open))) return true
+    position = closingQuoteAmongEscapes(text, open + 1) + 1
+  }
+  return isInexactAmong(text.slice(position))
+}
+
+const exactDigits = 15
+const longIntegers = /(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g
+
+function isInexactAmong(betweenStrings: string): boolean {
+  const literals = betweenStrings.match(longIntegers) ?? []
+  return literals.some((literal) => literal.length > 310 || BigInt(literal) !== BigInt(Number(literal)))
 }
 
 const quote = 0x22

@@ -29,8 +29,10 @@ export function parseJson(input: Buffer | string, limits: JsonLimits = {}): unkn
 }
 
 function decodeUtf8(bytes: Buffer): string {
-  if (!isUtf8(bytes)) throw malformed('not UTF-8')
-  return bytes.toString('utf8')
+  const text = bytes.toString('utf8')
+  // What is not UTF-8 comes out as U+FFFD, which may also have been in the text.
+  if (text.includes('\ufffd') && !isUtf8(bytes)) throw malformed('not UTF-8')
+  return text
 }
 
 function parse(text: string): unknown {

@@ -6,7 +6,12 @@ import { modernNode, root, sourceFlags } from './modern-node.js'
 
 const checks = [
   { name: 'types', command: 'tsc', args: ['-b'], cure: 'mend the types' },
-  { name: 'format and lint', command: 'biome', args: ['ci', '--error-on-warnings', '.'], cure: 'npm run fix' },
+  {
+    name: 'format and lint',
+    command: 'biome',
+    args: ['ci', '--colors=off', '--error-on-warnings'],
+    cure: 'npm run fix',
+  },
   { name: 'package boundaries', file: 'scripts/check-boundaries.js', cure: 'see the arrows in docs/architecture.md' },
   { name: 'unused code', command: 'knip', args: ['--no-progress'], cure: 'delete what nothing uses' },
   { name: 'generated docs', file: 'scripts/generate-docs.ts', args: ['--check'], cure: 'npm run fix' },
@@ -18,7 +23,7 @@ const checks = [
   },
 ]
 const repairs = [
-  { name: 'format', command: 'biome', args: ['check', '--write', '.'] },
+  { name: 'format', command: 'biome', args: ['check', '--write'] },
   { name: 'generated docs', file: 'scripts/generate-docs.ts' },
 ]
 

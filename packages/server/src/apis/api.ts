@@ -23,12 +23,9 @@ export const audience = z
   .refine((text) => !text.startsWith('api_'), { error: 'must not begin with api_, as the ids of APIs do' })
   .meta({ description: 'What `aud` of its tokens says; compared exactly', examples: ['https://orders.example.com'] })
 
-const scopeName = z
-  .string()
-  .max(128)
-  .refine(isScopeToken, {
-    error: 'must be visible ASCII without spaces, quotes and backslashes (RFC 6749 section 3.3)',
-  })
+const scopeName = z.string().max(128).refine(isScopeToken, {
+  error: 'must be visible ASCII without spaces, quotes and backslashes (RFC 6749 section 3.3)',
+})
 
 const scopes = z
   .array(exactly({ name: scopeName, description: z.union([z.literal(''), line(500)]).default('') }))

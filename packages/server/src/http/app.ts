@@ -1,13 +1,18 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
-import { speakOAuth, tokenRoutes } from '../token-endpoint/routes.ts'
+import { introspectionRoutes } from '../introspection/routes.ts'
+import { revocationFeedRoutes } from '../revocation/feed-routes.ts'
+import { revocationRoutes } from '../revocation/routes.ts'
+import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
+import { speakOAuth } from './oauth.ts'
 import { answerWithProblems } from './problem.ts'
 
 export interface AppOptions {
@@ -20,7 +25,15 @@ export interface AppOptions {
   tls?: { key: string; cert: string }
   /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
   remoteKeyFetch?: GuardedFetchOptions
+  /** Told of everything that an OAuth endpoint has answered, for metrics */
+  onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
+  /** How often a silent revocation stream shows that it is alive */
+  heartbeatMilliseconds?: number
+  /** Default 256 */
+  maximumStreams?: number
 }
+
+export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** The server's whole HTTP side, not yet listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -47,21 +60,26 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
   const clientAuth = clientAuthContext(authority, options.remoteKeyFetch)
+  const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
+  app.addHook('onClose', () => refusals.flush())
+  const limits = options.tokenLimits
+    ? createTokenLimits(options.limiter, options.tokenLimits, (refusal) => refusals.note(refusal))
+    : noTokenLimits
+  const { store, revocations, audit } = authority
+  const context = { ...clientAuth, store, revocations, audit, limits, authority }
+  const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
   await app.register(async (oauth) => {
     speakOAuth(oauth)
-    const limits = options.tokenLimits
-      ? createTokenLimits(options.limiter, options.tokenLimits, () => {})
-      : noTokenLimits
     tokenRoutes(oauth, {
-      context: {
-        ...clientAuth,
-        signerFor: (algorithm) => authority.keyRing.signerFor(algorithm),
-        audit: authority.audit,
-        limits,
-      },
+      context: { ...context, signerFor: (algorithm) => authority.keyRing.signerFor(algorithm) },
       addressOf,
-      onOutcome: () => {},
+      onOutcome: counting('token'),
     })
+    introspectionRoutes(oauth, { context, addressOf, onOutcome: counting('introspection') })
+    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation') })
+    const { heartbeatMilliseconds, maximumStreams } = options
+    const onOutcome = counting('revocation_feed')
+    revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })
   })
   return app
 }

@@ -1,13 +1,15 @@
-import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { createRedisSingleUse } from '@countersign/limits'
 import { AuditLog } from './audit/log.ts'
 import type { SingleUseAssertions } from './client-auth/client-auth-method.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
-import { ClientDirectory } from './clients/directory.ts'
 import { CredentialUse } from './clients/credential-use.ts'
-import type { MasterKey } from './sealing/master-key.ts'
+import { ClientDirectory } from './clients/directory.ts'
+import { pruneRevocations } from './revocation/feed.ts'
+import { Revocations } from './revocation/revocations.ts'
 import { checkMasterKey } from './sealing/check-master-key.ts'
+import type { MasterKey } from './sealing/master-key.ts'
 import { KeyRing } from './signing-keys/key-ring.ts'
 import { ensureSigningKey, type LifecycleContext, tendSigningKeys } from './signing-keys/lifecycle.ts'
 import { ChangeFeed, pruneChanges } from './storage/change-feed.ts'
@@ -43,6 +45,7 @@ export interface Authority {
   readonly clients: ClientDirectory
   readonly assertions: SingleUseAssertions
   readonly credentialUse: CredentialUse
+  readonly revocations: Revocations
   readonly keys: LifecycleContext
   /** Seconds since the epoch */
   readonly now: () => number
@@ -60,12 +63,14 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     const audit = new AuditLog({
       store,
       key: settings.masterKey.auditKey,
-      chain: settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
+      chain:
+        settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
       nowMilliseconds,
     })
     const keyRing = new KeyRing({ store, feed, masterKey: settings.masterKey })
     const clients = new ClientDirectory({ store, feed })
     const credentialUse = new CredentialUse(store, now)
+    const revocations = new Revocations({ store, feed, now })
     const keys: LifecycleContext = {
       store,
       masterKey: settings.masterKey,
@@ -77,10 +82,12 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     await feed.start()
     await ensureSigningKey('ES256', keys)
     await keyRing.load()
+    await revocations.start()
     const tending = setInterval(() => {
       const failed = (what: string) => (error: unknown) => settings.onError?.(what, error)
       void tendSigningKeys(keys).catch(failed('tending the signing keys'))
       void pruneChanges(store, now()).catch(failed('pruning the change feed'))
+      void pruneRevocations(store, now()).catch(failed('pruning the revocations'))
     }, tendMilliseconds)
     tending.unref()
     return {
@@ -93,10 +100,12 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       clients,
       assertions: assertionsFor(store, settings, now),
       credentialUse,
+      revocations,
       keys,
       now,
       async close() {
         clearInterval(tending)
+        revocations.stop()
         await feed.stop()
         await credentialUse.stop()
         await audit.flush()

@@ -10,14 +10,14 @@ import { endpointUrl } from '../http/discovery.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
-import { guardAdminApi, type RevokedTokens } from './admin-guard.ts'
+import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
 import { docsPage, docsPolicy } from './docs-page.ts'
 import { describeRoutes, type OpenApiDocument, openApiDocument } from './openapi.ts'
 import { parseStrictJson, validateWithZod } from './request-validation.ts'
 
-export interface AdminApiOptions extends Omit<AdminContext, 'allowLoopbackJwksUri'> {
-  revoked?: RevokedTokens
-  allowLoopbackJwksUri?: boolean
+export interface AdminApiOptions extends AdminGuardOptions {
+  /** For development: clients may publish their keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean | undefined
 }
 
 /** The admin API: what it is made of, one line each. */
@@ -34,12 +34,13 @@ const resources = [
 
 /** Register it under `/api/v1`. */
 export async function adminApi(app: FastifyInstance, options: AdminApiOptions): Promise<void> {
-  const context: AdminContext = { ...options, allowLoopbackJwksUri: options.allowLoopbackJwksUri ?? false }
+  const { authority, allowLoopbackJwksUri = false } = options
+  const context: AdminContext = { authority, allowLoopbackJwksUri }
   parseStrictJson(app)
   app.setValidatorCompiler(validateWithZod)
   app.setSerializerCompiler(serializerCompiler)
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
-  await describeRoutes(app, endpointUrl(options.authority.issuer, '/oauth/token'))
+  await describeRoutes(app, endpointUrl(authority.issuer, '/oauth/token'))
   documentRoutes(app)
   await app.register(async (guarded) => {
     await guardAdminApi(guarded, options)

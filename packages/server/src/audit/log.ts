@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
 import { chainHash, chainStart, eventText, signHead } from './chain.ts'
 import type { AuditFact, ChainedEvent } from './event.ts'
+import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
@@ -67,7 +68,10 @@ export class AuditLog {
    * Makes a change and records it in one transaction: neither can be without the other.
    * `fact` may be a function where it depends on what the change found; it is called after the change.
    */
-  recordChange<T>(fact: AuditFact | (() => AuditFact), change: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+  recordChange<T>(
+    fact: AuditFact | (() => AuditFact),
+    change: (transaction: StoreTransaction) => Promise<T>,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#changes.push({ fact, change, resolve: resolve as (result: unknown) => void, reject })
       this.#start()
@@ -169,7 +173,7 @@ export class AuditLog {
     const rows: unknown[][] = []
     for (const { fact, time } of waiting) {
       sequence += 1
-      const event = { ...fact, chain: this.#chain, sequence, time: new Date(time).toISOString() }
+      const event = { ...storable(fact), chain: this.#chain, sequence, time: new Date(time).toISOString() }
       const text = eventText(event)
       hash = chainHash(hash, text)
       events.push({ ...event, hash })
@@ -211,5 +215,7 @@ async function insertRows(transaction: StoreTransaction, kind: Store['kind'], ro
 
 function asUnavailable(error: unknown): StoreError {
   if (error instanceof StoreError && error.code === 'unavailable') return error
-  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, { cause: error })
+  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, {
+    cause: error,
+  })
 }

@@ -1,6 +1,15 @@
 export type { FastifyInstance as App } from 'fastify'
 export { ensureAdminClient } from './admin/ensure-admin-client.ts'
 export { createApi, type NewApi } from './apis/manage-apis.ts'
+export type { AuditEvent, AuditFact, AuditHead, ChainedEvent } from './audit/event.ts'
+export { type ExportedEvent, exportEvents, exportHeads } from './audit/export.ts'
+export {
+  type AuditEvidence,
+  type BrokenPlace,
+  type BrokenPlaceProblem,
+  type ChainVerdict,
+  verifyChains,
+} from './audit/verify.ts'
 export { type Authority, type AuthoritySettings, openAuthority } from './authority.ts'
 export { createClient, type NewClient } from './clients/manage-clients.ts'
 export { setGrant } from './clients/manage-grants.ts'

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
 import { chainHash, chainStart, eventText, signHead } from './chain.ts'
 import type { AuditFact, ChainedEvent } from './event.ts'
+import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
@@ -172,13 +173,14 @@ export class AuditLog {
     const rows: unknown[][] = []
     for (const { fact, time } of waiting) {
       sequence += 1
-      const event = { ...fact, chain: this.#chain, sequence, time: new Date(time).toISOString() }
+      const event = { ...storable(fact), chain: this.#chain, sequence, time: new Date(time).toISOString() }
       const text = eventText(event)
       hash = chainHash(hash, text)
       events.push({ ...event, hash })
       rows.push([event.chain, sequence, event.time, event.type, event.outcome, event.client_id ?? null, text, hash])
     }
-    const head = signHead({ chain: this.#chain, sequence, hash, time: new Date().toISOString() }, this.#key)
+    const headTime = new Date(this.#nowMilliseconds()).toISOString()
+    const head = signHead({ chain: this.#chain, sequence, hash, time: headTime }, this.#key)
     await insertRows(transaction, this.#store.kind, rows)
     await transaction
       .insertInto('audit_heads')

@@ -1,15 +1,20 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
+import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
-import type { RevokedTokens } from '../admin/admin-guard.ts'
 import { adminApi } from '../admin/routes.ts'
+import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
-import { speakOAuth, tokenRoutes } from '../token-endpoint/routes.ts'
+import { isLoopbackHttp } from '../clients/client-resource.ts'
+import { introspectionRoutes } from '../introspection/routes.ts'
+import { revocationFeedRoutes } from '../revocation/feed-routes.ts'
+import { revocationRoutes } from '../revocation/routes.ts'
+import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
-import type { Metrics } from './metrics.ts'
+import { speakOAuth } from './oauth.ts'
 import { answerWithProblems } from './problem.ts'
 
 export interface AppOptions {
@@ -20,12 +25,19 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
-  metrics?: Metrics
-  /** Tokens that the admin API refuses before their time */
-  revoked?: RevokedTokens
-  /** For development: clients may publish keys over plain http on this machine */
+  /** For development: clients may publish their keys over plain http on this machine */
   allowLoopbackJwksUri?: boolean
+  /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
+  remoteKeyFetch?: GuardedFetchOptions
+  /** Told of everything that an OAuth endpoint has answered, for metrics */
+  onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
+  /** How often a silent revocation stream shows that it is alive */
+  heartbeatMilliseconds?: number
+  /** Default 256 */
+  maximumStreams?: number
 }
+
+export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** The server's whole HTTP side, not yet listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -53,35 +65,50 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
-  const clientAuth = clientAuthContext(authority)
+  const clientAuth = clientAuthContext(authority, remoteKeyFetchOf(options))
+  const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
+  app.addHook('onClose', () => refusals.flush())
+  const limits = options.tokenLimits
+    ? createTokenLimits(options.limiter, options.tokenLimits, (refusal) => refusals.note(refusal))
+    : noTokenLimits
+  const { store, revocations, audit } = authority
+  const context = { ...clientAuth, store, revocations, audit, limits, authority }
+  const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
   await app.register(async (oauth) => {
     speakOAuth(oauth)
-    const limits = options.tokenLimits
-      ? createTokenLimits(options.limiter, options.tokenLimits, () => {})
-      : noTokenLimits
     tokenRoutes(oauth, {
-      context: {
-        ...clientAuth,
-        signerFor: (algorithm) => authority.keyRing.signerFor(algorithm),
-        audit: authority.audit,
-        limits,
-      },
+      context: { ...context, signerFor: (algorithm) => authority.keyRing.signerFor(algorithm) },
       addressOf,
-      onOutcome: (outcome) => options.metrics?.tokenOutcome(outcome),
+      onOutcome: counting('token'),
     })
+    introspectionRoutes(oauth, { context, addressOf, onOutcome: counting('introspection') })
+    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation') })
+    const { heartbeatMilliseconds, maximumStreams } = options
+    const onOutcome = counting('revocation_feed')
+    revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })
   })
-  await app.register(adminApi, { prefix: '/api/v1', ...options, addressOf })
+  const { allowLoopbackJwksUri } = options
+  await app.register(adminApi, { prefix: '/api/v1', authority, addressOf, limits, allowLoopbackJwksUri })
   return app
 }
 
-function clientAuthContext(authority: Authority): ClientAuthContext {
+/** What is let in for development is let out too, and nothing else. */
+function remoteKeyFetchOf({ remoteKeyFetch = {}, allowLoopbackJwksUri }: AppOptions) {
+  const onThisMachine = { ...remoteKeyFetch, allowHttp: true, allowPrivateAddresses: true }
+  return (url: string) => (allowLoopbackJwksUri && isLoopbackHttp(new URL(url)) ? onThisMachine : remoteKeyFetch)
+}
+
+function clientAuthContext(
+  authority: Authority,
+  remoteKeyFetch: (url: string) => GuardedFetchOptions,
+): ClientAuthContext {
   return {
     issuer: authority.issuer,
     tokenEndpoint: endpointUrl(authority.issuer, '/oauth/token'),
     clientSecretKey: authority.masterKey.clientSecretKey,
     now: authority.now,
     findClient: (id) => authority.clients.find(id),
-    remoteKeys: createRemoteKeys(),
+    remoteKeys: createRemoteKeys(remoteKeyFetch),
     assertions: authority.assertions,
     onCredentialUsed: (kind, id) => authority.credentialUse.note(kind, id),
   }

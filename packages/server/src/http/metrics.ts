@@ -6,8 +6,8 @@ import { Problem } from './problem.ts'
 
 export interface Metrics {
   registry: Registry
-  /** `issued`, or the OAuth error */
-  tokenOutcome(outcome: string): void
+  /** @param outcome what was done (`issued`), or the OAuth error */
+  oauthOutcome(endpoint: string, outcome: string): void
 }
 
 /** What an operator watches: outcomes, durations, audit commits, and the age of the signing keys. */
@@ -15,10 +15,10 @@ export function createMetrics(authority: Authority): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
-  const tokens = new Counter({
-    name: 'countersign_token_requests_total',
-    help: 'Answers of the token endpoint by outcome',
-    labelNames: ['outcome'],
+  const oauth = new Counter({
+    name: 'countersign_oauth_requests_total',
+    help: 'Answers of the OAuth endpoints by outcome',
+    labelNames: ['endpoint', 'outcome'],
     registers,
   })
   const auditEvents = new Counter({
@@ -47,7 +47,7 @@ export function createMetrics(authority: Authority): Metrics {
     auditCommit.observe(events.length)
     for (const { type, outcome } of events) auditEvents.inc({ type, outcome })
   })
-  return { registry, tokenOutcome: (outcome) => tokens.inc({ outcome }) }
+  return { registry, oauthOutcome: (endpoint, outcome) => oauth.inc({ endpoint, outcome }) }
 }
 
 /** `GET /metrics`; with a token only for who bears it. */

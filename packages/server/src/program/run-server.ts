@@ -68,7 +68,7 @@ export async function startServer(
       trustedProxies: config.trusted_proxies,
       logger,
       tls: certificate,
-      metrics,
+      onOutcome: metrics.oauthOutcome,
     })
     closers.push(() => app.close())
     if (config.admin)

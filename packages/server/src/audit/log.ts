@@ -32,6 +32,7 @@ export class AuditLog {
   readonly #store: Store
   readonly #key: KeyObject
   readonly #nowMilliseconds: () => number
+  readonly #afterChange: () => Promise<void>
   readonly #listeners = new Set<(events: readonly ChainedEvent[]) => void>()
   #chain: string
   #sequence = 0
@@ -42,11 +43,19 @@ export class AuditLog {
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
 
-  constructor(options: { store: Store; key: KeyObject; chain: string; nowMilliseconds?: () => number }) {
+  /** @param options.afterChange is waited for before a change counts as made; it must not fail */
+  constructor(options: {
+    store: Store
+    key: KeyObject
+    chain: string
+    nowMilliseconds?: () => number
+    afterChange?: () => Promise<void>
+  }) {
     this.#store = options.store
     this.#key = options.key
     this.#chain = options.chain
     this.#nowMilliseconds = options.nowMilliseconds ?? Date.now
+    this.#afterChange = options.afterChange ?? (async () => {})
   }
 
   get chain(): string {
@@ -129,7 +138,8 @@ export class AuditLog {
         return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
       })
       this.#advance(events)
-      resolve(result)
+      // Not waited for here: what is told of the change may itself have something to record.
+      void this.#afterChange().finally(() => resolve(result))
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.

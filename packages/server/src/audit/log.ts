@@ -115,10 +115,12 @@ export class AuditLog {
 
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        return this.#append(transaction, waiting)
-      })
+      const events = await this.#retrying(() =>
+        this.#store.transaction(async (transaction) => {
+          await this.#findPosition(transaction)
+          return this.#append(transaction, waiting)
+        }),
+      )
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -130,13 +132,18 @@ export class AuditLog {
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
     let changed = false
     try {
-      const { events, result } = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        const result = await change(transaction)
-        changed = true
-        const told = typeof fact === 'function' ? fact() : fact
-        return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
-      })
+      const { events, result } = await this.#retrying(
+        () =>
+          this.#store.transaction(async (transaction) => {
+            changed = false
+            await this.#findPosition(transaction)
+            const result = await change(transaction)
+            changed = true
+            const told = typeof fact === 'function' ? fact() : fact
+            return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+          }),
+        () => changed,
+      )
       this.#advance(events)
       // Not waited for here: what is told of the change may itself have something to record.
       void this.#afterChange().finally(() => resolve(result))
@@ -144,6 +151,21 @@ export class AuditLog {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
       reject(changed ? asUnavailable(error) : (error as Error))
+    }
+  }
+
+  /**
+   * Another process may write the same chain: two on one SQLite file, or two replicas of one name. Whoever comes second
+   * finds the place taken, looks where the chain ends now, and writes there.
+   */
+  async #retrying<T>(write: () => Promise<T>, ours: () => boolean = () => true): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await write()
+      } catch (error) {
+        this.#positionKnown = false
+        if (attempt === 3 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+      }
     }
   }
 

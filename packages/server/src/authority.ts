@@ -66,6 +66,8 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       chain:
         settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
       nowMilliseconds,
+      // Whoever was told that a secret is revoked must not see it accepted by the very replica that told him.
+      afterChange: () => feed.catchUp(),
     })
     const keyRing = new KeyRing({ store, feed, masterKey: settings.masterKey })
     const clients = new ClientDirectory({ store, feed })

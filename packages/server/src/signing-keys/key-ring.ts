@@ -23,9 +23,9 @@ export class KeyRing {
   constructor(options: { store: Store; feed: ChangeFeed; masterKey: MasterKey }) {
     this.#store = options.store
     this.#masterKey = options.masterKey
-    options.feed.onChange((change) => {
+    options.feed.onChange(async (change) => {
       // Out of touch with the store the keys stay: they still verify, and issuing needs the store anyway.
-      if (change === 'everything' || change.kind === 'signing_key') void this.load().catch(() => {})
+      if (change === 'everything' || change.kind === 'signing_key') await this.load().catch(() => {})
     })
   }
 

@@ -42,7 +42,7 @@ export async function announce(
  */
 export class ChangeFeed {
   readonly #store: Store
-  readonly #listeners = new Set<(change: Change | 'everything') => void>()
+  readonly #listeners = new Set<(change: Change | 'everything') => void | Promise<void>>()
   #revision = 0
   #timer: NodeJS.Timeout | undefined
   #stopListening: (() => Promise<void>) | undefined
@@ -53,8 +53,11 @@ export class ChangeFeed {
     this.#store = store
   }
 
-  /** `'everything'` means: forget all that you know, the feed cannot tell what changed. */
-  onChange(listener: (change: Change | 'everything') => void): void {
+  /**
+   * `'everything'` means: forget all that you know, the feed cannot tell what changed. A promise that the listener
+   * returns is waited for, and must not fail: the change counts as told when it resolves.
+   */
+  onChange(listener: (change: Change | 'everything') => void | Promise<void>): void {
     this.#listeners.add(listener)
   }
 
@@ -92,7 +95,7 @@ export class ChangeFeed {
         await this.#readOnce()
       } catch {
         // Out of touch with the store, what is cached may be wrong: forget it, and what asks next will ask the store.
-        this.#tell('everything')
+        await this.#tell('everything')
         return
       }
     } while (this.#again)
@@ -109,14 +112,14 @@ export class ChangeFeed {
     const first = rows[0]
     const last = rows.at(-1)
     if (!first || !last) return
-    if (first.revision !== this.#revision + 1) this.#tell('everything')
-    for (const { revision, kind, id } of rows) this.#tell({ revision, kind: kind as ChangeKind, id })
+    if (first.revision !== this.#revision + 1) await this.#tell('everything')
+    for (const { revision, kind, id } of rows) await this.#tell({ revision, kind: kind as ChangeKind, id })
     this.#revision = last.revision
     if (rows.length === 1000) this.#again = true
   }
 
-  #tell(change: Change | 'everything'): void {
-    for (const listener of this.#listeners) listener(change)
+  async #tell(change: Change | 'everything'): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener(change)))
   }
 
   async #latest(): Promise<number> {

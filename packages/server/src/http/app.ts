@@ -1,4 +1,5 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
+import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
@@ -17,6 +18,8 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
+  /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
+  remoteKeyFetch?: GuardedFetchOptions
 }
 
 /** The server's whole HTTP side, not yet listening. */
@@ -43,7 +46,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
-  const clientAuth = clientAuthContext(authority)
+  const clientAuth = clientAuthContext(authority, options.remoteKeyFetch)
   await app.register(async (oauth) => {
     speakOAuth(oauth)
     const limits = options.tokenLimits
@@ -63,14 +66,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   return app
 }
 
-function clientAuthContext(authority: Authority): ClientAuthContext {
+function clientAuthContext(authority: Authority, remoteKeyFetch?: GuardedFetchOptions): ClientAuthContext {
   return {
     issuer: authority.issuer,
     tokenEndpoint: endpointUrl(authority.issuer, '/oauth/token'),
     clientSecretKey: authority.masterKey.clientSecretKey,
     now: authority.now,
     findClient: (id) => authority.clients.find(id),
-    remoteKeys: createRemoteKeys(),
+    remoteKeys: createRemoteKeys(remoteKeyFetch),
     assertions: authority.assertions,
     onCredentialUsed: (kind, id) => authority.credentialUse.note(kind, id),
   }

@@ -15,7 +15,9 @@ export function installDependencies() {
   const words = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
   const { status } = spawnSync('npm', words, { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) {
-    console.error('npm could not install the dependencies; its own words are above. Check the network and run the command again.')
+    console.error(
+      'npm could not install the dependencies; its own words are above. Check the network and run the command again.',
+    )
     process.exit(1)
   }
   writeFileSync(marker, fingerprint(lock))

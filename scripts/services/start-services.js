@@ -1,6 +1,7 @@
 // Starts what the tests talk to. What a variable already points to is used as it is.
-import { postgresPrograms } from './postgres-programs.js'
+
 import { startPostgres } from './postgres.js'
+import { postgresPrograms } from './postgres-programs.js'
 import { redisProgram, startRedis } from './redis.js'
 
 /**

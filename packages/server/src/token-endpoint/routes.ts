@@ -1,6 +1,7 @@
+import { LimitsError } from '@countersign/limits'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { StoreError } from '../storage/store.ts'
 import type { ClientRequest } from '../client-auth/client-auth-method.ts'
+import { StoreError } from '../storage/store.ts'
 import { parseForm } from './form.ts'
 import { issueToken, type TokenContext } from './issue-token.ts'
 import { OAuthError } from './oauth-error.ts'
@@ -80,7 +81,10 @@ function singleAuthorization(rawHeaders: readonly string[]): string | undefined 
 /** RFC 6749 section 2.3.1: credentials never travel in the URI, where logs keep them. */
 function refuseCredentialsInUrl(url: string): void {
   if (url.includes('?') && /[?&](client_secret|client_assertion|access_token|token)=/i.test(url)) {
-    throw new OAuthError('invalid_request', 'credentials belong in the body or the Authorization header, not in the URL')
+    throw new OAuthError(
+      'invalid_request',
+      'credentials belong in the body or the Authorization header, not in the URL',
+    )
   }
 }
 
@@ -97,7 +101,7 @@ function sendOAuthError(error: unknown, request: FastifyRequest, reply: FastifyR
 
 function asOAuthError(error: unknown): OAuthError | undefined {
   if (error instanceof OAuthError) return error
-  if (error instanceof StoreError || (error as { code?: string }).code === 'capacity') {
+  if (error instanceof StoreError || error instanceof LimitsError) {
     return new OAuthError('temporarily_unavailable', 'the server cannot record what it would issue: try again', {
       status: 503,
       headers: { 'retry-after': '1' },
@@ -109,7 +113,9 @@ function asOAuthError(error: unknown): OAuthError | undefined {
   }
   if (statusCode === 413) return new OAuthError('invalid_request', 'the request body is too large', { status: 413 })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return new OAuthError('invalid_request', 'the request is malformed', { status: statusCode === 415 ? 400 : statusCode })
+    return new OAuthError('invalid_request', 'the request is malformed', {
+      status: statusCode === 415 ? 400 : statusCode,
+    })
   }
   return undefined
 }

@@ -23,3 +23,6 @@ export { createMasterKey, generateMasterKey, type MasterKey } from './sealing/ma
 export { openStore } from './storage/open.ts'
 export { type Store, StoreError } from './storage/store.ts'
 export { defaultTokenLimits } from './token-endpoint/token-limits.ts'
+export { connectRedis, type RedisConnection } from './redis/connect-redis.ts'
+export { type BackupSummary, backupStore } from './storage/backup.ts'
+export { type RestoreOptions, type RestoreSummary, restoreStore } from './storage/restore.ts'

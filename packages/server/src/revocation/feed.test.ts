@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { parseJwt } from '@countersign/tokens'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { setGrant } from '../clients/manage-clients.ts'
+import { setGrant } from '../clients/manage-grants.ts'
 import {
   basic,
   readAnswer,

@@ -10,6 +10,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who calls the admin API, and what he holds at this moment. `null` on routes that need no token. */
     administrator: Administrator
+    /** For answers that take long: whether the caller would still be let in. */
+    isStillAdmitted(): Promise<boolean>
   }
 }
 
@@ -43,6 +45,16 @@ export async function guardAdminApi(app: FastifyInstance, options: AdminGuardOpt
   })
   app.addHook('onClose', () => guard.close())
   app.decorateRequest('administrator', null as unknown as Administrator)
+  app.decorateRequest('isStillAdmitted', async function (this: FastifyRequest) {
+    try {
+      const { scopes = [], anyScope = [] } = this.routeOptions.config
+      await guard.verify(this.raw, { scopes, ...(anyScope.length > 0 && { anyScope }) })
+      await administratorOf(this, authority, addressOf)
+      return true
+    } catch {
+      return false
+    }
+  })
   await app.register(guardFastify, { guard })
   app.addHook('onRequest', async (request, reply) => {
     if (!request.caller) return

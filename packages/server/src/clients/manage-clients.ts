@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Administrator, requireHeldOfClient } from '../admin/administrator.ts'
 import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
-import { revokeTokensOfClient } from '../revocations/revoke.ts'
+import { insertClientRevocation } from '../revocation/revoke.ts'
 import type { StoreTransaction } from '../storage/store.ts'
 import type { ClientRow } from '../storage/tables.ts'
 import type { ClientPatch } from './client-resource.ts'
@@ -64,7 +64,7 @@ export function updateClient(
     change: async (transaction, now) => {
       const before = await findClient(transaction, id)
       await requireHeldOfClient(transaction, id, administrator)
-      if (patch.disabled && before.disabled === 0) await revokeTokensOfClient(transaction, authority.store, id, now)
+      if (patch.disabled && before.disabled === 0) await insertClientRevocation(transaction, id, authority)
       return transaction
         .updateTable('clients')
         .set({
@@ -94,10 +94,10 @@ export async function deleteClient(id: string, authority: Authority, administrat
   await changeAs(administrator, authority, {
     announces: { kind: 'client', id },
     fact: { type: 'client.deleted', target: `client/${id}` },
-    change: async (transaction, now) => {
+    change: async (transaction) => {
       await findClient(transaction, id)
       await requireHeldOfClient(transaction, id, administrator)
-      await revokeTokensOfClient(transaction, authority.store, id, now)
+      await insertClientRevocation(transaction, id, authority)
       await transaction.deleteFrom('clients').where('id', '=', id).execute()
       await forgetIntrospector(transaction, id)
     },

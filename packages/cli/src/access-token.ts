@@ -44,7 +44,11 @@ async function orExplain<Result>(
   }
 }
 
-export function explain({ code, message }: ClientError, { url, clientId }: Connection, { audience, scope }: TokenRequest): string {
+export function explain(
+  { code, message }: ClientError,
+  { url, clientId }: Connection,
+  { audience, scope }: TokenRequest,
+): string {
   const api = audience ?? 'AUDIENCE'
   switch (code) {
     case 'invalid_client':
@@ -63,4 +67,3 @@ export function explain({ code, message }: ClientError, { url, clientId }: Conne
       return message
   }
 }
-

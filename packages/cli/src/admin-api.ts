@@ -31,18 +31,33 @@ export interface AdminApi {
 const largestPage = 200
 
 /** Runs `work` with the admin API and lets go of it afterwards. */
-export async function withAdminApi<Result>(options: ConnectionOptions, work: (admin: AdminApi) => Promise<Result>): Promise<Result> {
+export async function withAdminApi<Result>(
+  options: ConnectionOptions,
+  work: (admin: AdminApi) => Promise<Result>,
+): Promise<Result> {
   const connection = await findConnection(options)
   const tokens = await createTokenSource(connection)
   try {
-    return await work(createAdminApi(connection, async () => (await tokens.token({ audience: adminAudience })).accessToken))
+    return await work(
+      createAdminApi(connection, async () => (await tokens.token({ audience: adminAudience })).accessToken),
+    )
   } finally {
     tokens.close()
   }
 }
 
 export function createAdminApi(connection: Connection, accessToken: () => Promise<string>): AdminApi {
-  async function request(method: string, path: string, init: { query?: Query; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal; timeoutMilliseconds?: number }) {
+  async function request(
+    method: string,
+    path: string,
+    init: {
+      query?: Query
+      body?: unknown
+      headers?: Record<string, string>
+      signal?: AbortSignal
+      timeoutMilliseconds?: number
+    },
+  ) {
     const url = `${connection.url}/api/v1${path}${queryText(init.query ?? {})}`
     const hasBody = init.body !== undefined
     const headers = {
@@ -51,11 +66,21 @@ export function createAdminApi(connection: Connection, accessToken: () => Promis
       ...init.headers,
     }
     const { signal, timeoutMilliseconds } = init
-    const response = await reach(url, { method, headers, body: hasBody ? JSON.stringify(init.body) : undefined, signal, timeoutMilliseconds })
+    const response = await reach(url, {
+      method,
+      headers,
+      body: hasBody ? JSON.stringify(init.body) : undefined,
+      signal,
+      timeoutMilliseconds,
+    })
     return { response, url }
   }
 
-  async function call<Result>(method: string, path: string, init: { query?: Query; body?: unknown } = {}): Promise<Result> {
+  async function call<Result>(
+    method: string,
+    path: string,
+    init: { query?: Query; body?: unknown } = {},
+  ): Promise<Result> {
     const { response, url } = await request(method, path, init)
     return (await readAnswer(response, url)) as Result
   }

@@ -13,17 +13,27 @@ import { reach } from './reach.ts'
 import { readAnswer } from './server-answer.ts'
 
 /** POSTs a form to one of the server's OAuth endpoints as the client of the connection. */
-export async function postAsClient(path: string, form: Record<string, string>, connection: Connection): Promise<unknown> {
+export async function postAsClient(
+  path: string,
+  form: Record<string, string>,
+  connection: Connection,
+): Promise<unknown> {
   const url = `${connection.url}${path}`
   const { headers, members } = await authenticate(connection)
   const body = new URLSearchParams({ ...form, ...members })
   return readAnswer(await reach(url, { method: 'POST', headers, body }), url)
 }
 
-async function authenticate({ url, clientId, credential }: Connection): Promise<{ headers: Record<string, string>; members: Record<string, string> }> {
+async function authenticate({
+  url,
+  clientId,
+  credential,
+}: Connection): Promise<{ headers: Record<string, string>; members: Record<string, string> }> {
   if ('secret' in credential) {
     // RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-    const encoded = [clientId, credential.secret.reveal()].map((text) => new URLSearchParams([['', text]]).toString().slice(1))
+    const encoded = [clientId, credential.secret.reveal()].map((text) =>
+      new URLSearchParams([['', text]]).toString().slice(1),
+    )
     return { headers: { authorization: `Basic ${Buffer.from(encoded.join(':')).toString('base64')}` }, members: {} }
   }
   const { privateKey } = credential

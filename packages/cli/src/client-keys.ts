@@ -7,7 +7,8 @@ import { readText } from './read-text.ts'
 /** The public key in a file, as JWK or PEM, checked here first, so that a private one never leaves this machine. */
 export async function readPublicJwk(file: string): Promise<PublicJwk> {
   const text = await readText(file, 'a public key')
-  if (text.includes('PRIVATE KEY')) throw wrongUse(`${file} is a private key; give its public half, made with: openssl pkey -in ${file} -pubout`)
+  if (text.includes('PRIVATE KEY'))
+    throw wrongUse(`${file} is a private key; give its public half, made with: openssl pkey -in ${file} -pubout`)
   const jwk = text.trimStart().startsWith('{') ? parseJwk(text, file) : pemToJwk(text, file)
   try {
     return importPublicJwk(jwk).jwk

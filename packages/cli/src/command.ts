@@ -18,7 +18,13 @@ export function leaf(parent: Command, usage: string, description: string, exampl
     .command(usage)
     .description(description)
     .addOption(new Option('--json', 'print JSON').helpGroup('Output:'))
-    .addHelpText('after', `\nExample:\n${example.split('\n').map((line) => `  $ ${line}`).join('\n')}`)
+    .addHelpText(
+      'after',
+      `\nExample:\n${example
+        .split('\n')
+        .map((line) => `  $ ${line}`)
+        .join('\n')}`,
+    )
 }
 
 /**
@@ -37,10 +43,16 @@ export function serverLeaf(
     .addOption(new Option('--url <url>', 'the server; also COUNTERSIGN_URL').helpGroup(group))
     .addOption(new Option(`${identity} <id>`, 'who to be; also COUNTERSIGN_CLIENT_ID').helpGroup(group))
     .addOption(
-      new Option('--client-secret-file <file>', 'holds the secret, - is stdin; also COUNTERSIGN_CLIENT_SECRET(_FILE)').helpGroup(group),
+      new Option(
+        '--client-secret-file <file>',
+        'holds the secret, - is stdin; also COUNTERSIGN_CLIENT_SECRET(_FILE)',
+      ).helpGroup(group),
     )
     .addOption(
-      new Option('--private-key-file <file>', 'instead of a secret (JWK or PEM); also COUNTERSIGN_PRIVATE_KEY_FILE').helpGroup(group),
+      new Option(
+        '--private-key-file <file>',
+        'instead of a secret (JWK or PEM); also COUNTERSIGN_PRIVATE_KEY_FILE',
+      ).helpGroup(group),
     )
     .addOption(new Option('--allow-http', 'send the credential unencrypted to another machine').helpGroup(group))
 }

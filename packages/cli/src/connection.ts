@@ -26,7 +26,10 @@ export interface Connection {
 type Environment = NodeJS.ProcessEnv
 
 /** The server's address, where no credential is needed. */
-export async function findUrl(options: ConnectionOptions, environment: Environment = process.env): Promise<string | undefined> {
+export async function findUrl(
+  options: ConnectionOptions,
+  environment: Environment = process.env,
+): Promise<string | undefined> {
   const named = namedUrl(options, environment)
   if (named !== undefined) return named
   const context = await readContext(contextPath(environment))
@@ -38,7 +41,10 @@ export async function findUrl(options: ConnectionOptions, environment: Environme
  * credential is only ever used for the server and client that it was saved for.
  * @throws CliError exit 2 where something is missing
  */
-export async function findConnection(options: ConnectionOptions, environment: Environment = process.env): Promise<Connection> {
+export async function findConnection(
+  options: ConnectionOptions,
+  environment: Environment = process.env,
+): Promise<Connection> {
   const url = namedUrl(options, environment)
   const clientId = options.clientId ?? environment.COUNTERSIGN_CLIENT_ID
   const credential = await namedCredential(options, environment)
@@ -121,8 +127,13 @@ function allowed(connection: Connection): Connection {
 
 function incomplete(url: string | undefined, clientId: string | undefined) {
   if (url === undefined) {
-    return wrongUse('no server is named; run countersign login, or give --url (or COUNTERSIGN_URL) with a client id and secret')
+    return wrongUse(
+      'no server is named; run countersign login, or give --url (or COUNTERSIGN_URL) with a client id and secret',
+    )
   }
-  const missing = clientId === undefined ? 'client id (--client-id or COUNTERSIGN_CLIENT_ID)' : 'secret (--client-secret-file or COUNTERSIGN_CLIENT_SECRET)'
+  const missing =
+    clientId === undefined
+      ? 'client id (--client-id or COUNTERSIGN_CLIENT_ID)'
+      : 'secret (--client-secret-file or COUNTERSIGN_CLIENT_SECRET)'
   return wrongUse(`the ${missing} for ${url} is missing; give it, or run: countersign login --url ${url}`)
 }

@@ -24,7 +24,12 @@ export function formatDuration(seconds: number): string {
   let left = Math.max(0, Math.round(seconds))
   if (left === 0) return '0s'
   let text = ''
-  for (const [unit, size] of [['d', 86_400], ['h', 3600], ['m', 60], ['s', 1]] as const) {
+  for (const [unit, size] of [
+    ['d', 86_400],
+    ['h', 3600],
+    ['m', 60],
+    ['s', 1],
+  ] as const) {
     const count = Math.floor(left / size)
     left -= count * size
     if (count > 0) text += `${count}${unit}`
@@ -34,5 +39,8 @@ export function formatDuration(seconds: number): string {
 
 /** For people: the two largest units, `3d4h`, `12m5s`. */
 export function roughDuration(seconds: number): string {
-  return formatDuration(seconds).match(/\d+[dhms]/g)!.slice(0, 2).join('')
+  return formatDuration(seconds)
+    .match(/\d+[dhms]/g)!
+    .slice(0, 2)
+    .join('')
 }

@@ -11,6 +11,7 @@ export interface ServerMetadata {
 export async function readMetadata(url: string): Promise<ServerMetadata> {
   const address = `${url}/.well-known/oauth-authorization-server`
   const document = (await readAnswer(await reach(address), address)) as Record<string, unknown> | undefined
-  if (typeof document?.issuer !== 'string') throw new CliError(`${address} names no issuer; check that --url names a Countersign server`)
+  if (typeof document?.issuer !== 'string')
+    throw new CliError(`${address} names no issuer; check that --url names a Countersign server`)
   return document as ServerMetadata
 }

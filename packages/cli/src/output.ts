@@ -16,7 +16,11 @@ export interface Page<Item> {
 }
 
 /** One resource: as JSON as the admin API shows it, or its fields one below the other. */
-export function printResource(resource: unknown, options: OutputOptions, fields: readonly (readonly [string, unknown])[]): void {
+export function printResource(
+  resource: unknown,
+  options: OutputOptions,
+  fields: readonly (readonly [string, unknown])[],
+): void {
   if (options.json) return printJson(resource)
   const width = Math.max(...fields.map(([label]) => label.length))
   for (const [label, value] of fields) {
@@ -25,7 +29,11 @@ export function printResource(resource: unknown, options: OutputOptions, fields:
 }
 
 /** A list: as JSON `{ items, next }`, or a table. */
-export function printList<Item>(page: Page<Item>, options: OutputOptions & { nothing?: string }, columns: readonly Column<Item>[]): void {
+export function printList<Item>(
+  page: Page<Item>,
+  options: OutputOptions & { nothing?: string },
+  columns: readonly Column<Item>[],
+): void {
   if (options.json) return printJson(page)
   if (page.items.length === 0) note(options.nothing ?? 'There are none.')
   else printTable(page.items, columns)
@@ -35,7 +43,11 @@ export function printList<Item>(page: Page<Item>, options: OutputOptions & { not
 export function printTable<Item>(items: readonly Item[], columns: readonly Column<Item>[]): void {
   const rows = items.map((item) => columns.map(({ value }) => shown(value(item))))
   const widths = columns.map(({ title }, index) => Math.max(title.length, ...rows.map((row) => row[index]!.length)))
-  const line = (cells: readonly string[]) => cells.map((cell, index) => cell.padEnd(widths[index]!)).join('  ').trimEnd()
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, index) => cell.padEnd(widths[index]!))
+      .join('  ')
+      .trimEnd()
   writeLine(paint('bold', line(columns.map(({ title }) => title))))
   for (const row of rows) writeLine(line(row))
 }
@@ -67,4 +79,3 @@ function shown(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(shown).join(', ')
   return printable(typeof value === 'object' ? JSON.stringify(value) : String(value))
 }
-

@@ -10,7 +10,8 @@ export async function writePrivateFile(path: string, text: string, options: { re
     else await createFile(path, text)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') throw new CliError(`${path} exists already and is not overwritten; name another file or move that one away`)
+    if (code === 'EEXIST')
+      throw new CliError(`${path} exists already and is not overwritten; name another file or move that one away`)
     throw new CliError(`${path} cannot be written (${code}); name a file in a folder that you may write to`)
   }
 }

@@ -37,7 +37,10 @@ export function createProgram(): Command {
     .exitOverride()
     .configureHelp({ styleTitle: (title) => paint('bold', title) })
     .configureOutput({ outputError: (text, write) => write(asSentence(text)) })
-    .addHelpText('after', '\nExample:\n  $ countersign dev\n  $ countersign api create --audience https://orders.example.com --scope \'read:orders=Read orders\'')
+    .addHelpText(
+      'after',
+      "\nExample:\n  $ countersign dev\n  $ countersign api create --audience https://orders.example.com --scope 'read:orders=Read orders'",
+    )
   for (const register of commands) register(program)
   return program
 }

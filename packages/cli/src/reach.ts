@@ -17,12 +17,18 @@ export async function reach(url: string, init: RequestInit & { timeoutMillisecon
 export function unreachable(origin: string, error: unknown): CliError {
   const code = codeOf(error)
   if (code === 'ECONNREFUSED') {
-    return new CliError(`nothing listens at ${origin}; start the server (countersign dev), or name another one with --url`)
+    return new CliError(
+      `nothing listens at ${origin}; start the server (countersign dev), or name another one with --url`,
+    )
   }
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return new CliError(`the host of ${origin} cannot be found; check --url for a typo`)
-  if (code === 'TimeoutError') return new CliError(`${origin} did not answer in time; check the network, or the server with: countersign doctor`)
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return new CliError(`the host of ${origin} cannot be found; check --url for a typo`)
+  if (code === 'TimeoutError')
+    return new CliError(`${origin} did not answer in time; check the network, or the server with: countersign doctor`)
   if (code.startsWith('ERR_TLS') || code.includes('CERT') || code.includes('SELF_SIGNED')) {
-    return new CliError(`the certificate of ${origin} is not trusted (${code}); name its CA with NODE_EXTRA_CA_CERTS=FILE, or mend the certificate`)
+    return new CliError(
+      `the certificate of ${origin} is not trusted (${code}); name its CA with NODE_EXTRA_CA_CERTS=FILE, or mend the certificate`,
+    )
   }
   return new CliError(`${origin} cannot be reached (${code}); check --url and the network`)
 }

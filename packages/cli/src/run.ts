@@ -32,7 +32,15 @@ function report(error: unknown): number {
 /** Errors of our own packages are sentences; anything else is a fault of this program, told without its trace. */
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return 'something failed that is not even an error; please report it'
-  const known = ['StoreError', 'TokenError', 'ClientError', 'OutboundError', 'ConfigError', 'LimitsError', 'BackupError']
+  const known = [
+    'StoreError',
+    'TokenError',
+    'ClientError',
+    'OutboundError',
+    'ConfigError',
+    'LimitsError',
+    'BackupError',
+  ]
   if (known.includes(error.name)) return error.message
   return `${error.message || error.name}; set COUNTERSIGN_DEBUG=1 to see where this happened`
 }

@@ -28,7 +28,11 @@ export async function readAnswer(response: Response, url: string): Promise<unkno
 function refusal(response: Response, text: string, url: string): ServerRefusal {
   const { status } = response
   if (status >= 300 && status < 400) {
-    return new ServerRefusal(`${url} redirects (${status}), which is not followed with a credential; give the final address as --url`, status, 'redirected')
+    return new ServerRefusal(
+      `${url} redirects (${status}), which is not followed with a credential; give the final address as --url`,
+      status,
+      'redirected',
+    )
   }
   const problem = parseObject(text)
   // The OAuth endpoints answer as RFC 6749 section 5.2 says, everything else as RFC 9457.
@@ -38,7 +42,11 @@ function refusal(response: Response, text: string, url: string): ServerRefusal {
     return new ServerRefusal(`${url} answered ${status}; check that --url names a Countersign server`, status, code)
   }
   const cure = cures[status]
-  return new ServerRefusal(printable(`${detail}${faults(problem.errors, detail)}${cure ? `; ${cure}` : ''}`), status, code)
+  return new ServerRefusal(
+    printable(`${detail}${faults(problem.errors, detail)}${cure ? `; ${cure}` : ''}`),
+    status,
+    code,
+  )
 }
 
 const cures: Record<number, string> = {

@@ -19,10 +19,17 @@ export function parseServerUrl(text: string, source: string): string {
 /** A secret on its way over plain http can be read by everybody between here and there, unless there is here. */
 export function refusePlainHttp(url: string, allowHttp: boolean): void {
   if (allowHttp || !url.startsWith('http:') || isLoopback(new URL(url).hostname)) return
-  throw wrongUse(`${url} is not encrypted, so the credential could be read on the way; use https, or add --allow-http where the network is trusted`)
+  throw wrongUse(
+    `${url} is not encrypted, so the credential could be read on the way; use https, or add --allow-http where the network is trusted`,
+  )
 }
 
 export function isLoopback(hostname: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, '')
-  return bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'))
+  return (
+    bare === 'localhost' ||
+    bare.endsWith('.localhost') ||
+    bare === '::1' ||
+    (isIP(bare) === 4 && bare.startsWith('127.'))
+  )
 }

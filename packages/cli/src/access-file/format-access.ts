@@ -15,7 +15,10 @@ export function formatAccess(present: PresentAccess): string {
 
 export function accessObject({ apis, clients }: PresentAccess): { apis: object[]; clients: object[] } {
   return {
-    apis: [...apis.values()].filter((api) => !isBuiltin(api)).sort(by(({ audience }) => audience)).map(apiObject),
+    apis: [...apis.values()]
+      .filter((api) => !isBuiltin(api))
+      .sort(by(({ audience }) => audience))
+      .map(apiObject),
     clients: [...clients.values()].sort(by(({ id }) => id)).map(clientObject),
   }
 }
@@ -24,7 +27,9 @@ function apiObject(api: Api): object {
   return {
     audience: api.audience,
     ...(api.name !== api.audience.slice(0, 200) && { name: api.name }),
-    scopes: Object.fromEntries(api.scopes.toSorted(by(({ name }) => name)).map(({ name, description }) => [name, description])),
+    scopes: Object.fromEntries(
+      api.scopes.toSorted(by(({ name }) => name)).map(({ name, description }) => [name, description]),
+    ),
     ...(api.signing_alg !== defaultApi.signing_alg && { signing_alg: api.signing_alg }),
     ...(api.token_ttl !== defaultApi.token_ttl && { token_ttl: formatDuration(api.token_ttl) }),
     ...(api.introspectors.length > 0 && { introspectors: api.introspectors.toSorted() }),
@@ -39,9 +44,13 @@ function clientObject(client: PresentClient): object {
     ...(client.disabled && { disabled: true }),
     ...(client.default_audience !== null && { default_audience: client.default_audience }),
     ...(client.auth_methods !== null && { auth_methods: client.auth_methods.toSorted() }),
-    ...(client.assertion_audience !== defaultClient.assertion_audience && { assertion_audience: client.assertion_audience }),
+    ...(client.assertion_audience !== defaultClient.assertion_audience && {
+      assertion_audience: client.assertion_audience,
+    }),
     ...(client.jwks_uri !== null && { jwks_uri: client.jwks_uri }),
-    ...(grants.length > 0 && { grants: Object.fromEntries(grants.map(({ audience, scopes }) => [audience, scopes.toSorted()])) }),
+    ...(grants.length > 0 && {
+      grants: Object.fromEntries(grants.map(({ audience, scopes }) => [audience, scopes.toSorted()])),
+    }),
   }
 }
 

@@ -43,17 +43,28 @@ export function planChanges(access: Access, present: PresentAccess, options: Pla
 }
 
 function checkGrants(access: Access, present: PresentAccess): void {
-  const scopesOf = new Map([...present.apis].map(([audience, { scopes }]) => [audience, scopes.map(({ name }) => name)]))
-  for (const { audience, scopes } of access.apis) scopesOf.set(audience, scopes.map(({ name }) => name))
+  const scopesOf = new Map(
+    [...present.apis].map(([audience, { scopes }]) => [audience, scopes.map(({ name }) => name)]),
+  )
+  for (const { audience, scopes } of access.apis)
+    scopesOf.set(
+      audience,
+      scopes.map(({ name }) => name),
+    )
   const faults = access.clients.flatMap(({ id, grants }) =>
     grants.flatMap(({ audience, scopes }) => {
       const defined = scopesOf.get(audience)
       if (defined === undefined) {
-        return [`client ${id} is granted ${audience}, but there is no such API in the file or at the server${nearest(audience, [...scopesOf.keys()])}`]
+        return [
+          `client ${id} is granted ${audience}, but there is no such API in the file or at the server${nearest(audience, [...scopesOf.keys()])}`,
+        ]
       }
       return scopes
         .filter((scope) => !defined.includes(scope))
-        .map((scope) => `client ${id} is granted ${scope} at ${audience}, which has no such scope${defined.length > 0 ? nearest(scope, defined) : '; add it to the API'}`)
+        .map(
+          (scope) =>
+            `client ${id} is granted ${scope} at ${audience}, which has no such scope${defined.length > 0 ? nearest(scope, defined) : '; add it to the API'}`,
+        )
     }),
   )
   if (faults.length > 0) throw new CliError(faults.join('\n'))
@@ -70,10 +81,16 @@ function planApi({ audience, ...wanted }: WantedApi, { apis }: PresentAccess): S
   return fields.length === 0 ? [] : [{ action: 'update', kind: 'api', name: audience, fields, run }]
 }
 
-function planClient({ id, grants: _grants, ...wanted }: WantedClient, { clients }: PresentAccess, { actingClient }: PlanOptions): Step[] {
+function planClient(
+  { id, grants: _grants, ...wanted }: WantedClient,
+  { clients }: PresentAccess,
+  { actingClient }: PlanOptions,
+): Step[] {
   const client = clients.get(id)
   if (wanted.disabled && id === actingClient) {
-    throw new CliError(`the file disables client ${id}, which you are acting as; act as another client (--client-id), or take "disabled" out`)
+    throw new CliError(
+      `the file disables client ${id}, which you are acting as; act as another client (--client-id), or take "disabled" out`,
+    )
   }
   if (client === undefined) {
     const run = (admin: AdminApi) => admin.send('POST', '/clients', { id, ...wanted })
@@ -97,11 +114,29 @@ function planPruning(access: Access, present: PresentAccess, { actingClient }: P
   const audiences = new Set(access.apis.map(({ audience }) => audience))
   const clients = [...present.clients.values()].filter(({ id }) => id !== actingClient && !wanted.has(id))
   const apis = [...present.apis.values()].filter((api) => !audiences.has(api.audience) && !isBuiltin(api))
-  const grants = [...present.clients.values()].flatMap((client) => unwantedGrants(client, wanted.get(client.id), actingClient))
+  const grants = [...present.clients.values()].flatMap((client) =>
+    unwantedGrants(client, wanted.get(client.id), actingClient),
+  )
   return [
     ...grants,
-    ...clients.map(({ id }): Step => ({ action: 'delete', kind: 'client', name: id, fields: [], run: (admin) => admin.send('DELETE', path`/clients/${id}`) })),
-    ...apis.map(({ audience }): Step => ({ action: 'delete', kind: 'api', name: audience, fields: [], run: (admin) => admin.send('DELETE', path`/apis/${audience}`) })),
+    ...clients.map(
+      ({ id }): Step => ({
+        action: 'delete',
+        kind: 'client',
+        name: id,
+        fields: [],
+        run: (admin) => admin.send('DELETE', path`/clients/${id}`),
+      }),
+    ),
+    ...apis.map(
+      ({ audience }): Step => ({
+        action: 'delete',
+        kind: 'api',
+        name: audience,
+        fields: [],
+        run: (admin) => admin.send('DELETE', path`/apis/${audience}`),
+      }),
+    ),
   ]
 }
 
@@ -133,7 +168,9 @@ function changedFields(present: object, wanted: object): FieldChange[] {
 
 /** The order of a list means nothing in an access file. */
 function comparable(value: unknown): unknown {
-  return Array.isArray(value) ? value.map((item) => JSON.stringify(typeof item === 'object' ? Object.entries(item).sort() : item)).sort() : value
+  return Array.isArray(value)
+    ? value.map((item) => JSON.stringify(typeof item === 'object' ? Object.entries(item).sort() : item)).sort()
+    : value
 }
 
 function patchOf(fields: readonly FieldChange[]): Record<string, unknown> {

@@ -3,7 +3,7 @@ import type { Api, Client, Grant } from '../resources.ts'
 import { ServerRefusal } from '../server-answer.ts'
 
 export interface PresentClient extends Client {
-  grants: Grant[]
+  grants: readonly Grant[]
 }
 
 /** What the server has, as far as it matters. */
@@ -19,7 +19,8 @@ const parallel = 8
 /** All that the server has; or, with `clientIds`, all APIs but only those clients. */
 export async function readPresentAccess(admin: AdminApi, clientIds?: readonly string[]): Promise<PresentAccess> {
   const apis = await admin.list<Api>('/apis')
-  const clients = clientIds === undefined ? (await admin.list<Client>('/clients')).items : await findClients(admin, clientIds)
+  const clients =
+    clientIds === undefined ? (await admin.list<Client>('/clients')).items : await findClients(admin, clientIds)
   const present = await inParallel(clients, async (client) => {
     const { items } = await admin.list<Grant>(path`/clients/${client.id}/grants`)
     return { ...client, grants: items }
@@ -47,7 +48,10 @@ async function findClients(admin: AdminApi, ids: readonly string[]): Promise<Cli
   return found.filter((client) => client !== undefined)
 }
 
-async function inParallel<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+async function inParallel<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
   const results: Result[] = []
   for (let start = 0; start < items.length; start += parallel) {
     results.push(...(await Promise.all(items.slice(start, start + parallel).map(work))))

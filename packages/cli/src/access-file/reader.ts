@@ -15,13 +15,20 @@ export class Reader {
   }
 
   /** An object with no other keys than these. */
-  object(value: unknown, path: Path, known: readonly string[], required: readonly string[] = []): Record<string, unknown> {
+  object(
+    value: unknown,
+    path: Path,
+    known: readonly string[],
+    required: readonly string[] = [],
+  ): Record<string, unknown> {
     const members = this.members(value, path)
     for (const key of Object.keys(members)) {
-      if (!known.includes(key)) this.fault([...path, key], `there is no key "${key}" ${placeName(path)}${nearest(key, known)}`)
+      if (!known.includes(key))
+        this.fault([...path, key], `there is no key "${key}" ${placeName(path)}${nearest(key, known)}`)
     }
     for (const key of required) {
-      if (members[key] === undefined || members[key] === null) this.fault(path, `"${key}" is missing ${placeName(path)}; add a line "${key}: ..."`)
+      if (members[key] === undefined || members[key] === null)
+        this.fault(path, `"${key}" is missing ${placeName(path)}; add a line "${key}: ..."`)
     }
     return members
   }
@@ -71,14 +78,20 @@ export class Reader {
   /** RFC 6749 section 3.3 */
   scope(value: unknown, path: Path): string {
     if (typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(value)) return value
-    this.fault(path, `${JSON.stringify(value)} is not a scope; use printable ASCII without spaces, quotes and backslashes`)
+    this.fault(
+      path,
+      `${JSON.stringify(value)} is not a scope; use printable ASCII without spaces, quotes and backslashes`,
+    )
     return ''
   }
 
   noneTwice(names: readonly string[], path: Path, key?: string): void {
     names.forEach((name, index) => {
       if (name === '' || names.indexOf(name) === index) return
-      this.fault(key === undefined ? [...path, index] : [...path, index, key], `${JSON.stringify(name)} is there a second time; keep one of them`)
+      this.fault(
+        key === undefined ? [...path, index] : [...path, index, key],
+        `${JSON.stringify(name)} is there a second time; keep one of them`,
+      )
     })
   }
 }

@@ -10,14 +10,23 @@ export function printEvent(event: AuditEvent, options: OutputOptions): void {
 function eventLine(event: AuditEvent): string {
   const outcome = event.outcome === 'success' ? paint('green', 'ok  ') : paint('red', 'FAIL')
   const who = [event.client_id ?? '-', event.address ?? '-']
-  const what = [event.target, event.audience, event.scope, event.reason, event.count && event.count > 1 ? `x${event.count}` : undefined]
+  const what = [
+    event.target,
+    event.audience,
+    event.scope,
+    event.reason,
+    event.count && event.count > 1 ? `x${event.count}` : undefined,
+  ]
   const columns = [
     paint('dim', event.time),
     outcome,
     printable(event.type).padEnd(20),
     printable(who[0]!).padEnd(20),
     printable(who[1]!).padEnd(15),
-    what.filter(Boolean).map((text) => printable(String(text))).join('  '),
+    what
+      .filter(Boolean)
+      .map((text) => printable(String(text)))
+      .join('  '),
   ]
   return columns.join('  ').trimEnd()
 }

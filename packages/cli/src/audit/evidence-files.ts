@@ -65,7 +65,9 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new CliError(`${file} cannot be read (${code}); export events with: countersign audit search --order asc --limit 1000000 --json`)
+    throw new CliError(
+      `${file} cannot be read (${code}); export events with: countersign audit search --order asc --limit 1000000 --json`,
+    )
   } finally {
     input.destroy()
   }
@@ -90,5 +92,10 @@ function parseJson(text: string, file: string): unknown {
 
 function isHead(value: unknown): value is AuditHead {
   const head = value as Partial<AuditHead> | null
-  return typeof head?.chain === 'string' && Number.isSafeInteger(head.sequence) && typeof head.hash === 'string' && typeof head.signature === 'string'
+  return (
+    typeof head?.chain === 'string' &&
+    Number.isSafeInteger(head.sequence) &&
+    typeof head.hash === 'string' &&
+    typeof head.signature === 'string'
+  )
 }

@@ -9,13 +9,21 @@ import { ServerRefusal } from '../server-answer.ts'
 type Query = Record<string, string | undefined>
 
 /** The last `count` events and then each as it happens, every one once, over broken connections too; until aborted. */
-export async function* followEvents(admin: AdminApi, query: Query, count: number, signal: AbortSignal): AsyncGenerator<AuditEvent> {
+export async function* followEvents(
+  admin: AdminApi,
+  query: Query,
+  count: number,
+  signal: AbortSignal,
+): AsyncGenerator<AuditEvent> {
   let lastId: string | undefined
   let body = await open(admin, query, lastId, signal)
   // The stream is open before the past is read, so that nothing falls in between; what is in both is shown once.
   const shown = new Set<string>()
   if (count > 0) {
-    const { items } = await admin.list<AuditEvent>('/audit-events', { limit: count, query: { ...query, order: 'desc' } })
+    const { items } = await admin.list<AuditEvent>('/audit-events', {
+      limit: count,
+      query: { ...query, order: 'desc' },
+    })
     for (const event of items.toReversed()) {
       shown.add(`${event.chain} ${event.sequence}`)
       yield event
@@ -37,10 +45,16 @@ export async function* followEvents(admin: AdminApi, query: Query, count: number
   }
 }
 
-async function open(admin: AdminApi, query: Query, lastId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+async function open(
+  admin: AdminApi,
+  query: Query,
+  lastId: string | undefined,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
   const headers = { accept: 'text/event-stream', ...(lastId !== undefined && { 'last-event-id': lastId }) }
   const response = await admin.stream('/audit-events', query, headers, signal)
-  if (response.body === null) throw new CliError('the server streams no events; is it a Countersign server of this version?')
+  if (response.body === null)
+    throw new CliError('the server streams no events; is it a Countersign server of this version?')
   return response.body
 }
 
@@ -62,6 +76,8 @@ function parseEvent(data: string): AuditEvent {
   try {
     return JSON.parse(data)
   } catch {
-    throw new CliError('the server streamed something that is no audit event; is it a Countersign server of this version?')
+    throw new CliError(
+      'the server streamed something that is no audit event; is it a Countersign server of this version?',
+    )
   }
 }

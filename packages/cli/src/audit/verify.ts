@@ -21,7 +21,8 @@ export interface Verification extends ChainVerdict {
 export async function verifyFile(file: string, files: VerifyFiles): Promise<Verification> {
   const noted = files.head === undefined ? { heads: [] } : await readHeads(files.head)
   const publicKey = files.key === undefined ? noted.publicJwk : await readPublicKey(files.key)
-  if (publicKey === undefined && noted.heads.length > 0) throw wrongUse(`${files.head} holds no public key; give the audit key with --key FILE`)
+  if (publicKey === undefined && noted.heads.length > 0)
+    throw wrongUse(`${files.head} holds no public key; give the audit key with --key FILE`)
   const verdict = await verifyChains({
     events: readEvents(file),
     heads: [],
@@ -50,7 +51,11 @@ export async function verifyLive(admin: AdminApi, files: VerifyFiles, onEvent: (
 }
 
 /** Every chain in its order; last those that no head speaks of, which there should be none of. */
-async function* liveEvents(admin: AdminApi, heads: readonly AuditHead[], onEvent: () => void): AsyncGenerator<AuditEvent> {
+async function* liveEvents(
+  admin: AdminApi,
+  heads: readonly AuditHead[],
+  onEvent: () => void,
+): AsyncGenerator<AuditEvent> {
   const chains = new Set(heads.map(({ chain }) => chain))
   for (const chain of chains) {
     for await (const event of admin.each<AuditEvent>('/audit-events', { query: { chain, order: 'asc' } })) {
@@ -66,7 +71,9 @@ function caveatsOf({ chains }: ChainVerdict, broken: ChainVerdict['broken'], hea
     const reach = Math.max(0, ...heads.filter((head) => head.chain === chain).map((head) => head.sequence))
     if (reach >= sequence) return []
     const from = reach === 0 ? 'no signed head was given for it' : `the signed head given for it ends at ${reach}`
-    return [`chain "${chain}" is consistent up to ${sequence}, but ${from}: events after ${reach} could have been cut or rewritten whole`]
+    return [
+      `chain "${chain}" is consistent up to ${sequence}, but ${from}: events after ${reach} could have been cut or rewritten whole`,
+    ]
   })
 }
 

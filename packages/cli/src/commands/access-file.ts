@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
+import type { Step } from '../access-file/plan.ts'
 import { type AdminApi, withAdminApi } from '../admin-api.ts'
 import { CliError } from '../cli-error.ts'
 import { type ServerOptions, serverLeaf } from '../command.ts'
-import type { Step } from '../access-file/plan.ts'
 import { note, printJson, writeLine } from '../output.ts'
 
 interface ApplyOptions extends ServerOptions {
@@ -12,13 +12,23 @@ interface ApplyOptions extends ServerOptions {
 }
 
 export function accessFileCommands(program: Command): void {
-  serverLeaf(program, 'apply', 'make the server as an access file says: APIs, clients and grants', 'countersign apply -f access.yaml --dry-run\ncountersign apply -f access.yaml')
+  serverLeaf(
+    program,
+    'apply',
+    'make the server as an access file says: APIs, clients and grants',
+    'countersign apply -f access.yaml --dry-run\ncountersign apply -f access.yaml',
+  )
     .requiredOption('-f, --file <file>', 'the access file (YAML), - is stdin')
     .option('--dry-run', 'show the difference, change nothing')
     .option('--prune', 'also delete what the file does not name; never the admin API, never the client you act as')
     .action(apply)
 
-  serverLeaf(program, 'export', 'print all APIs, clients and grants as an access file', 'countersign export > access.yaml').action(exportAccess)
+  serverLeaf(
+    program,
+    'export',
+    'print all APIs, clients and grants as an access file',
+    'countersign export > access.yaml',
+  ).action(exportAccess)
 }
 
 async function apply(options: ApplyOptions): Promise<void> {
@@ -61,7 +71,8 @@ async function makeChanges(steps: readonly Step[], admin: AdminApi): Promise<voi
 
 function adviseOnCredentials(steps: readonly Step[]): void {
   const created = steps.filter(({ action, kind }) => action === 'create' && kind === 'client')
-  if (created[0]) note(`New clients have no credential yet; give them one with: countersign client secret create ${created[0].name}`)
+  if (created[0])
+    note(`New clients have no credential yet; give them one with: countersign client secret create ${created[0].name}`)
 }
 
 async function exportAccess(options: ServerOptions): Promise<void> {

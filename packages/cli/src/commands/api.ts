@@ -21,7 +21,12 @@ export function apiCommands(program: Command): void {
   const api = program.command('api').description('APIs: audiences, their scopes, and how their tokens look')
 
   apiFields(
-    serverLeaf(api, 'create', 'create an API', "countersign api create --audience https://orders.example.com --scope 'read:orders=Read orders'"),
+    serverLeaf(
+      api,
+      'create',
+      'create an API',
+      "countersign api create --audience https://orders.example.com --scope 'read:orders=Read orders'",
+    ),
   )
     .requiredOption('--audience <url>', 'what tokens for this API carry as "aud"')
     .action(createApi)
@@ -30,23 +35,40 @@ export function apiCommands(program: Command): void {
     .option('--audience <url>', 'only the API of this audience')
     .action(listApis)
 
-  serverLeaf(api, 'get <api>', 'show one API, by its id or audience', 'countersign api get https://orders.example.com').action(getApi)
+  serverLeaf(
+    api,
+    'get <api>',
+    'show one API, by its id or audience',
+    'countersign api get https://orders.example.com',
+  ).action(getApi)
 
   apiFields(
-    serverLeaf(api, 'update <api>', 'change an API; what is not named stays', 'countersign api update https://orders.example.com --token-ttl 30m'),
+    serverLeaf(
+      api,
+      'update <api>',
+      'change an API; what is not named stays',
+      'countersign api update https://orders.example.com --token-ttl 30m',
+    ),
   )
     .option('--add-scope <name=text>', 'add this scope, or change its description; repeatable', repeated)
     .option('--remove-scope <name>', 'remove this scope, also from all grants; repeatable', repeated)
     .action(updateApi)
 
-  serverLeaf(api, 'delete <api>', 'delete an API and all grants for it', 'countersign api delete https://orders.example.com').action(deleteApi)
+  serverLeaf(
+    api,
+    'delete <api>',
+    'delete an API and all grants for it',
+    'countersign api delete https://orders.example.com',
+  ).action(deleteApi)
 }
 
 function apiFields(command: Command): Command {
   return command
     .option('--name <name>', 'a name for people')
     .option('--scope <name=text>', 'a scope that can be granted, with its description; repeatable', repeated)
-    .addOption(new Option('--signing-alg <algorithm>', 'how its tokens are signed').choices(['ES256', 'RS256', 'EdDSA']))
+    .addOption(
+      new Option('--signing-alg <algorithm>', 'how its tokens are signed').choices(['ES256', 'RS256', 'EdDSA']),
+    )
     .option('--token-ttl <duration>', 'how long its tokens live, such as 1h', durationOption)
     .option('--introspector <client>', 'a client that may introspect its tokens; repeatable', repeated)
 }
@@ -85,7 +107,8 @@ async function updateApi(
       const scopes = options.scope ? parseScopes(options.scope) : (await admin.get<Api>(path`/apis/${name}`)).scopes
       changes.scopes = editScopes(scopes, parseScopes(options.addScope ?? []), options.removeScope ?? [])
     }
-    if (Object.keys(changes).length === 0) throw wrongUse('nothing to change is named; give for example --name or --token-ttl, see --help')
+    if (Object.keys(changes).length === 0)
+      throw wrongUse('nothing to change is named; give for example --name or --token-ttl, see --help')
     return admin.send<Api>('PATCH', path`/apis/${name}`, changes)
   })
   printResource(api, options, describeApi(api))
@@ -114,7 +137,9 @@ function editScopes(
 ): ScopeDefinition[] {
   const unknown = removed.find((name) => !scopes.some((scope) => scope.name === name))
   if (unknown !== undefined) {
-    throw wrongUse(`the API has no scope ${unknown} to remove; it has: ${scopes.map(({ name }) => name).join(', ') || 'none'}`)
+    throw wrongUse(
+      `the API has no scope ${unknown} to remove; it has: ${scopes.map(({ name }) => name).join(', ') || 'none'}`,
+    )
   }
   const edited = new Map(scopes.map((scope) => [scope.name, scope]))
   for (const name of removed) edited.delete(name)
@@ -132,6 +157,9 @@ function describeApi(api: Api): [string, unknown][] {
     ['introspectors', api.introspectors],
     ['created', api.created_at],
     ['updated', api.updated_at],
-    ...api.scopes.map(({ name, description }): [string, unknown] => ['scope', description ? `${name} (${description})` : name]),
+    ...api.scopes.map(({ name, description }): [string, unknown] => [
+      'scope',
+      description ? `${name} (${description})` : name,
+    ]),
   ]
 }

@@ -34,21 +34,49 @@ interface VerifyOptions extends ServerOptions {
 export function auditCommands(program: Command): void {
   const audit = program.command('audit').description('the audit trail: watch, search, prove whole')
 
-  filters(serverLeaf(audit, 'tail', 'show the last events and then each as it happens', 'countersign audit tail --outcome failure', '--as'))
+  filters(
+    serverLeaf(
+      audit,
+      'tail',
+      'show the last events and then each as it happens',
+      'countersign audit tail --outcome failure',
+      '--as',
+    ),
+  )
     .option('-n, --lines <count>', 'how many of the past', countOrNone, 10)
     .action(tail)
 
-  filters(serverLeaf(audit, 'search', 'find events; --json prints one a line', 'countersign audit search --type token.refused --since 1h\ncountersign audit search --order asc --limit 1000000 --json > audit.ndjson', '--as'))
+  filters(
+    serverLeaf(
+      audit,
+      'search',
+      'find events; --json prints one a line',
+      'countersign audit search --type token.refused --since 1h\ncountersign audit search --order asc --limit 1000000 --json > audit.ndjson',
+      '--as',
+    ),
+  )
     .option('--since <time>', 'not before; a time, a day, or how long ago, such as 1h', instantOption)
     .option('--until <time>', 'before', instantOption)
-    .addOption(new Option('--order <order>', 'oldest (asc) or newest (desc) first').choices(['asc', 'desc']).default('desc'))
+    .addOption(
+      new Option('--order <order>', 'oldest (asc) or newest (desc) first').choices(['asc', 'desc']).default('desc'),
+    )
     .option('--limit <count>', 'how many at most', countOption, 100)
     .option('--cursor <cursor>', 'go on where an earlier search stopped')
     .action(search)
 
-  serverLeaf(audit, 'head', "show how far each chain reaches, signed: keep it where the server's administrators cannot reach", 'countersign audit head --json > audit-head.json').action(head)
+  serverLeaf(
+    audit,
+    'head',
+    "show how far each chain reaches, signed: keep it where the server's administrators cannot reach",
+    'countersign audit head --json > audit-head.json',
+  ).action(head)
 
-  serverLeaf(audit, 'verify [file]', 'check that no event was edited, removed, reordered or inserted; exit 1 and the place if one was', 'countersign audit verify --head audit-head.json\ncountersign audit verify audit.ndjson --head audit-head.json')
+  serverLeaf(
+    audit,
+    'verify [file]',
+    'check that no event was edited, removed, reordered or inserted; exit 1 and the place if one was',
+    'countersign audit verify --head audit-head.json\ncountersign audit verify audit.ndjson --head audit-head.json',
+  )
     .option('--file <file>', 'check this export, offline, instead of the server')
     .option('--head <file>', 'a head noted earlier with countersign audit head --json')
     .option('--key <file>', 'the public audit key (JWK or PEM); default: as noted with the head, or as the server says')
@@ -69,7 +97,8 @@ async function tail(options: FilterOptions & { lines: number }): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
   await withAdminApi(serverOptions(options), async (admin) => {
     try {
-      for await (const event of followEvents(admin, queryOf(options), options.lines, ended.signal)) printEvent(event, options)
+      for await (const event of followEvents(admin, queryOf(options), options.lines, ended.signal))
+        printEvent(event, options)
     } catch (error) {
       // Being told to stop is how watching ends.
       if (!ended.signal.aborted) throw error
@@ -89,7 +118,8 @@ async function search(options: SearchOptions): Promise<void> {
   })
   if (options.json) return
   if (found === 0) note('No events match.')
-  else if (found === limit) note(`These are the first ${limit}; ask for more with --limit, or narrow it with --since and --type.`)
+  else if (found === limit)
+    note(`These are the first ${limit}; ask for more with --limit, or narrow it with --since and --type.`)
 }
 
 async function head(options: ServerOptions): Promise<void> {
@@ -107,17 +137,21 @@ function readHeads(admin: AdminApi): Promise<{ items: AuditHead[]; next: null; p
 }
 
 async function verify(argument: string | undefined, options: VerifyOptions): Promise<void> {
-  if (argument !== undefined && options.file !== undefined) throw wrongUse('the file to check is given twice; give it once')
+  if (argument !== undefined && options.file !== undefined)
+    throw wrongUse('the file to check is given twice; give it once')
   const file = argument ?? options.file
   const { verifyFile, verifyLive } = await import('../audit/verify.ts')
   const progress = counting()
   const { broken, chains, caveats } =
-    file === undefined ? await withAdminApi(options, (admin) => verifyLive(admin, options, progress.count)) : await verifyFile(file, options)
+    file === undefined
+      ? await withAdminApi(options, (admin) => verifyLive(admin, options, progress.count))
+      : await verifyFile(file, options)
   progress.end()
   if (broken.length > 0) process.exitCode = 1
   if (options.json) return printJson({ holds: broken.length === 0, chains, broken, caveats })
   for (const { chain, sequence } of chains) {
-    if (!broken.some((place) => place.chain === chain)) writeLine(`${paint('green', 'whole ')}  chain "${printable(chain)}", ${sequence} events`)
+    if (!broken.some((place) => place.chain === chain))
+      writeLine(`${paint('green', 'whole ')}  chain "${printable(chain)}", ${sequence} events`)
   }
   for (const { message } of broken) writeLine(`${paint('red', 'BROKEN')}  ${printable(message)}`)
   for (const caveat of caveats) note(printable(caveat))

@@ -26,19 +26,33 @@ export function clientKeyCommands(client: Command): void {
   )
     .option('--jwk <file>', 'a public key that the client has the private half of (JWK or PEM)')
     .option('--jwks-url <url>', 'fetch the keys from there')
-    .option('--generate <file>', 'make a pair and write the private key there, mode 0600 (PKCS#8 for *.pem, else a JWK)')
+    .option(
+      '--generate <file>',
+      'make a pair and write the private key there, mode 0600 (PKCS#8 for *.pem, else a JWK)',
+    )
     .addOption(new Option('--alg <algorithm>', 'for --generate').choices(['ES256', 'RS256', 'EdDSA']).default('ES256'))
     .option('--label <text>', 'to tell it from others')
     .action(addKey)
 
-  listLeaf(key, 'list <client>', 'list the public keys of a client', 'countersign client key list svc-order-processor').action(listKeys)
+  listLeaf(
+    key,
+    'list <client>',
+    'list the public keys of a client',
+    'countersign client key list svc-order-processor',
+  ).action(listKeys)
 
-  serverLeaf(key, 'remove <client> <kid>', 'no longer accept a key', 'countersign client key remove svc-order-processor 8sJm-Zk3v').action(removeKey)
+  serverLeaf(
+    key,
+    'remove <client> <kid>',
+    'no longer accept a key',
+    'countersign client key remove svc-order-processor 8sJm-Zk3v',
+  ).action(removeKey)
 }
 
 async function addKey(client: string, options: AddOptions): Promise<void> {
   const sources = [options.jwk, options.jwksUrl, options.generate].filter((source) => source !== undefined)
-  if (sources.length !== 1) throw wrongUse('say where the key comes from with exactly one of --jwk FILE, --jwks-url URL, --generate FILE')
+  if (sources.length !== 1)
+    throw wrongUse('say where the key comes from with exactly one of --jwk FILE, --jwks-url URL, --generate FILE')
   await withAdminApi(options, async (admin) => {
     if (options.jwksUrl !== undefined) return fetchKeysFrom(options.jwksUrl, client, admin, options)
     if (options.generate !== undefined) return addGenerated(options.generate, client, admin, options)
@@ -84,7 +98,9 @@ async function publish(jwk: object, client: string, admin: AdminApi, options: Ad
 
 async function listKeys(client: string, options: ListOptions): Promise<void> {
   const { limit, cursor } = options
-  const page = await withAdminApi(options, (admin) => admin.list<ClientKey>(path`/clients/${client}/keys`, { limit, cursor }))
+  const page = await withAdminApi(options, (admin) =>
+    admin.list<ClientKey>(path`/clients/${client}/keys`, { limit, cursor }),
+  )
   const nothing = `Client ${client} has no keys; make one with: countersign client key add ${client} --generate FILE`
   printList(page, { ...options, nothing }, [
     { title: 'KID', value: (key) => key.kid },

@@ -26,7 +26,14 @@ const authMethods = ['client_secret_basic', 'client_secret_post', 'private_key_j
 export function clientCommands(program: Command): void {
   const client = program.command('client').description('clients: machine identities, their credentials and grants')
 
-  clientFields(serverLeaf(client, 'create', 'create a client', "countersign client create --id svc-order-processor --name 'Order processor' --with-secret"))
+  clientFields(
+    serverLeaf(
+      client,
+      'create',
+      'create a client',
+      "countersign client create --id svc-order-processor --name 'Order processor' --with-secret",
+    ),
+  )
     .option('--id <id>', 'its client_id; made up when left out')
     .option('--with-secret', 'make a first secret and print it, once')
     .action(createClient)
@@ -37,14 +44,26 @@ export function clientCommands(program: Command): void {
 
   serverLeaf(client, 'get <client>', 'show one client', 'countersign client get svc-order-processor').action(getClient)
 
-  clientFields(serverLeaf(client, 'update <client>', 'change a client; what is not named stays', 'countersign client update svc-order-processor --disabled'))
+  clientFields(
+    serverLeaf(
+      client,
+      'update <client>',
+      'change a client; what is not named stays',
+      'countersign client update svc-order-processor --disabled',
+    ),
+  )
     .option('--enabled', 'let it get tokens again')
     .option('--no-default-audience', 'take the default audience away')
     .option('--no-auth-method', 'let it use every method that it has a credential for')
     .option('--no-jwks-url', 'no longer fetch its keys')
     .action(updateClient)
 
-  serverLeaf(client, 'delete <client>', 'delete a client with its credentials and grants', 'countersign client delete svc-order-processor').action(deleteClient)
+  serverLeaf(
+    client,
+    'delete <client>',
+    'delete a client with its credentials and grants',
+    'countersign client delete svc-order-processor',
+  ).action(deleteClient)
 
   clientSecretCommands(client)
   clientKeyCommands(client)
@@ -57,15 +76,22 @@ function clientFields(command: Command): Command {
     .option('--default-audience <url>', 'the API whose token it gets when it names none')
     .option('--disabled', 'refuse it tokens until it is enabled again')
     .addOption(
-      new Option('--auth-method <method>', `limit it to this method (${authMethods.join(', ')}); repeatable`).argParser(oneOfMethods),
+      new Option('--auth-method <method>', `limit it to this method (${authMethods.join(', ')}); repeatable`).argParser(
+        oneOfMethods,
+      ),
     )
     .addOption(
-      new Option('--assertion-audience <what>', 'what its assertions name as "aud"').choices(['issuer', 'token_endpoint']),
+      new Option('--assertion-audience <what>', 'what its assertions name as "aud"').choices([
+        'issuer',
+        'token_endpoint',
+      ]),
     )
     .option('--jwks-url <url>', 'where its public keys are fetched from')
 }
 
-async function createClient(options: ServerOptions & ClientFields & { id?: string; withSecret?: boolean }): Promise<void> {
+async function createClient(
+  options: ServerOptions & ClientFields & { id?: string; withSecret?: boolean },
+): Promise<void> {
   const { id, withSecret } = options
   const body = { ...(id !== undefined && { id }), ...fieldsOf(options), ...(withSecret && { with_secret: true }) }
   const client = await withAdminApi(options, (admin) => admin.send<Client>('POST', '/clients', body))
@@ -95,7 +121,8 @@ async function getClient(id: string, options: ServerOptions): Promise<void> {
 
 async function updateClient(id: string, options: ServerOptions & ClientFields): Promise<void> {
   const changes = fieldsOf(options)
-  if (Object.keys(changes).length === 0) throw wrongUse('nothing to change is named; give for example --name or --disabled, see --help')
+  if (Object.keys(changes).length === 0)
+    throw wrongUse('nothing to change is named; give for example --name or --disabled, see --help')
   const client = await withAdminApi(options, (admin) => admin.send<Client>('PATCH', path`/clients/${id}`, changes))
   printResource(client, options, describeClient(client))
 }
@@ -137,7 +164,10 @@ function describeClient(client: Client): [string, unknown][] {
     ['created', client.created_at],
     ['updated', client.updated_at],
     ...(client.client_secret
-      ? ([['secret id', client.secret_id], ['client secret', client.client_secret]] as [string, unknown][])
+      ? ([
+          ['secret id', client.secret_id],
+          ['client secret', client.client_secret],
+        ] as [string, unknown][])
       : []),
   ]
 }

@@ -14,18 +14,33 @@ interface GrantOptions extends ServerOptions {
 }
 
 export function grantCommands(client: Command): void {
-  serverLeaf(client, 'grant <client>', 'let a client use an API with these scopes, besides those it has', 'countersign client grant svc-order-processor --api https://orders.example.com --scope read:orders')
+  serverLeaf(
+    client,
+    'grant <client>',
+    'let a client use an API with these scopes, besides those it has',
+    'countersign client grant svc-order-processor --api https://orders.example.com --scope read:orders',
+  )
     .requiredOption('--api <audience>', 'the API, by audience or id')
     .option('--scope <name>', 'a scope of that API; repeatable', repeated)
     .option('--replace', 'these scopes only, instead of those it has')
     .action(grant)
 
-  serverLeaf(client, 'ungrant <client>', 'take scopes away, or with no --scope the whole grant', 'countersign client ungrant svc-order-processor --api https://orders.example.com --scope write:orders')
+  serverLeaf(
+    client,
+    'ungrant <client>',
+    'take scopes away, or with no --scope the whole grant',
+    'countersign client ungrant svc-order-processor --api https://orders.example.com --scope write:orders',
+  )
     .requiredOption('--api <audience>', 'the API, by audience or id')
     .option('--scope <name>', 'only this scope; repeatable', repeated)
     .action(ungrant)
 
-  serverLeaf(client, 'grants <client>', 'list what a client may do', 'countersign client grants svc-order-processor').action(listGrants)
+  serverLeaf(
+    client,
+    'grants <client>',
+    'list what a client may do',
+    'countersign client grants svc-order-processor',
+  ).action(listGrants)
 }
 
 async function grant(client: string, options: GrantOptions): Promise<void> {
@@ -39,7 +54,8 @@ async function grant(client: string, options: GrantOptions): Promise<void> {
 
 async function ungrant(client: string, options: GrantOptions): Promise<void> {
   const left = await withAdminApi(options, (admin) => takeAway(client, options, admin))
-  if (left === undefined) deleted(`The grant of client ${client} for ${options.api}`, { client_id: client, api: options.api }, options)
+  if (left === undefined)
+    deleted(`The grant of client ${client} for ${options.api}`, { client_id: client, api: options.api }, options)
   else printResource(left, options, describeGrant(left))
 }
 
@@ -51,7 +67,9 @@ async function takeAway(client: string, options: GrantOptions, admin: AdminApi):
     const before = await findGrant(client, options.api, admin)
     const missing = taken.find((name) => !before?.scopes.includes(name))
     if (before === undefined || missing !== undefined) {
-      throw new CliError(`client ${client} has no grant of ${missing} for ${options.api}; see what it has with: countersign client grants ${client}`)
+      throw new CliError(
+        `client ${client} has no grant of ${missing} for ${options.api}; see what it has with: countersign client grants ${client}`,
+      )
     }
     const scopes = before.scopes.filter((name) => !taken.includes(name))
     if (scopes.length > 0) return admin.send<Grant>('PUT', address, { scopes })

@@ -9,11 +9,21 @@ export function keyCommands(program: Command): void {
 
   listLeaf(key, 'list', 'list the signing keys', 'countersign key list').action(listKeys)
 
-  serverLeaf(key, 'rotate', 'sign with the next key from now on; tokens of the present one stay valid', 'countersign key rotate --alg ES256')
+  serverLeaf(
+    key,
+    'rotate',
+    'sign with the next key from now on; tokens of the present one stay valid',
+    'countersign key rotate --alg ES256',
+  )
     .addOption(new Option('--alg <algorithm>', 'of which key').choices(['ES256', 'RS256', 'EdDSA']).default('ES256'))
     .action(rotateKey)
 
-  serverLeaf(key, 'revoke <kid>', 'withdraw a key at once: every token it signed is refused from now on', 'countersign key revoke 8sJm-Zk3v').action(revokeKey)
+  serverLeaf(
+    key,
+    'revoke <kid>',
+    'withdraw a key at once: every token it signed is refused from now on',
+    'countersign key revoke 8sJm-Zk3v',
+  ).action(revokeKey)
 }
 
 async function listKeys(options: ListOptions): Promise<void> {
@@ -30,14 +40,19 @@ async function listKeys(options: ListOptions): Promise<void> {
 }
 
 async function rotateKey(options: ServerOptions & { alg: string }): Promise<void> {
-  const key = await withAdminApi(options, (admin) => admin.send<SigningKey>('POST', '/signing-keys/rotate', { algorithm: options.alg }))
+  const key = await withAdminApi(options, (admin) =>
+    admin.send<SigningKey>('POST', '/signing-keys/rotate', { algorithm: options.alg }),
+  )
   printResource(key, options, describeKey(key))
 }
 
 async function revokeKey(kid: string, options: ServerOptions): Promise<void> {
   const key = await withAdminApi(options, (admin) => admin.send<SigningKey>('POST', path`/signing-keys/${kid}/revoke`))
   printResource(key, options, describeKey(key))
-  if (!options.json) note('\nGuards that follow the revocation feed refuse its tokens within seconds, others when they next fetch the keys.')
+  if (!options.json)
+    note(
+      '\nGuards that follow the revocation feed refuse its tokens within seconds, others when they next fetch the keys.',
+    )
 }
 
 function describeKey(key: SigningKey): [string, unknown][] {

@@ -23,7 +23,10 @@ async function login(options: ServerOptions): Promise<void> {
   refusePlainHttp(connection.url, connection.allowHttp)
   const scope = await tryOut(connection)
   const { url, clientId, credential, allowHttp } = connection
-  const saved = 'secret' in credential ? { client_secret: credential.secret.reveal() } : { private_key_file: resolve(credential.path) }
+  const saved =
+    'secret' in credential
+      ? { client_secret: credential.secret.reveal() }
+      : { private_key_file: resolve(credential.path) }
   await saveContext({ url, client_id: clientId, ...saved, ...(allowHttp && { allow_http: true }) })
   printResource({ url, client_id: clientId, scope, file: contextPath() }, options, [
     ['server', url],
@@ -35,7 +38,8 @@ async function login(options: ServerOptions): Promise<void> {
 
 async function askForConnection(options: ServerOptions): Promise<Connection> {
   const url = namedUrl(options) ?? parseServerUrl(await ask('Server', 'http://localhost:8080', '--url'), 'the server')
-  const clientId = options.clientId ?? process.env.COUNTERSIGN_CLIENT_ID ?? (await ask('Client id', 'admin', '--client-id'))
+  const clientId =
+    options.clientId ?? process.env.COUNTERSIGN_CLIENT_ID ?? (await ask('Client id', 'admin', '--client-id'))
   const credential = (await namedCredential(options)) ?? (await askForSecret(clientId))
   return { url, clientId, credential, allowHttp: options.allowHttp ?? false }
 }
@@ -56,7 +60,8 @@ async function tryOut(connection: Connection): Promise<string | undefined> {
 }
 
 async function ask(message: string, placeholder: string, option: string): Promise<string> {
-  if (!process.stdin.isTTY) throw wrongUse(`${message.toLowerCase()} is missing and there is no terminal to ask at; give ${option}`)
+  if (!process.stdin.isTTY)
+    throw wrongUse(`${message.toLowerCase()} is missing and there is no terminal to ask at; give ${option}`)
   const { isCancel, text } = await import('@clack/prompts')
   const answer = await text({ message, placeholder, defaultValue: placeholder, output: process.stderr })
   if (isCancel(answer)) throw wrongUse('login was cancelled; nothing is saved')
@@ -65,7 +70,9 @@ async function ask(message: string, placeholder: string, option: string): Promis
 
 async function askForSecret(clientId: string): Promise<Credential> {
   if (!process.stdin.isTTY) {
-    throw wrongUse('the client secret is missing and there is no terminal to ask at; give --client-secret-file FILE (- for standard input) or COUNTERSIGN_CLIENT_SECRET')
+    throw wrongUse(
+      'the client secret is missing and there is no terminal to ask at; give --client-secret-file FILE (- for standard input) or COUNTERSIGN_CLIENT_SECRET',
+    )
   }
   const { isCancel, password } = await import('@clack/prompts')
   const answer = await password({ message: `Secret of client ${clientId}`, output: process.stderr })

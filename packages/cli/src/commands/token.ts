@@ -21,16 +21,31 @@ interface RevokeOptions extends ServerOptions {
 export function tokenCommands(program: Command): void {
   const token = program.command('token').description('access tokens: get, look into, revoke')
 
-  serverLeaf(token, 'get', 'get an access token and print it', 'countersign token get --audience https://orders.example.com\ncurl -H "Authorization: Bearer $(countersign token get --audience https://orders.example.com)" ...')
+  serverLeaf(
+    token,
+    'get',
+    'get an access token and print it',
+    'countersign token get --audience https://orders.example.com\ncurl -H "Authorization: Bearer $(countersign token get --audience https://orders.example.com)" ...',
+  )
     .option('--audience <url>', 'the API that it is for; default: what the server has for this client')
     .option('--scope <name>', 'only this scope, not all that are granted; repeatable', repeated)
     .action(getToken)
 
-  serverLeaf(token, 'inspect [token]', 'decode a token, verify it, and say why it would be refused; exit 1 if it would', 'countersign token get | countersign token inspect - --audience https://orders.example.com')
+  serverLeaf(
+    token,
+    'inspect [token]',
+    'decode a token, verify it, and say why it would be refused; exit 1 if it would',
+    'countersign token get | countersign token inspect - --audience https://orders.example.com',
+  )
     .option('--audience <url>', 'what the receiver is called')
     .action(inspect)
 
-  serverLeaf(token, 'revoke [token]', "refuse a token from now on; or all of a client's that were issued until now", 'countersign token revoke - < token.txt\ncountersign token revoke --client svc-order-processor')
+  serverLeaf(
+    token,
+    'revoke [token]',
+    "refuse a token from now on; or all of a client's that were issued until now",
+    'countersign token revoke - < token.txt\ncountersign token revoke --client svc-order-processor',
+  )
     .option('--jti <id>', 'instead of a token: its jti')
     .option('--client <client>', 'instead of a token: all tokens of this client')
     .action(revoke)
@@ -72,10 +87,16 @@ async function inspect(argument: string | undefined, options: ServerOptions & { 
   for (const [name, value] of Object.entries(claims ?? {})) {
     const isTime = ['iat', 'exp', 'nbf'].includes(name) && typeof value === 'number'
     const text = typeof value === 'string' ? printable(value) : printableJson(value)
-    writeLine(`  ${paint('dim', printable(name).padEnd(10))} ${text}${isTime ? paint('dim', ` (${timeText(value)})`) : ''}`)
+    writeLine(
+      `  ${paint('dim', printable(name).padEnd(10))} ${text}${isTime ? paint('dim', ` (${timeText(value)})`) : ''}`,
+    )
   }
   writeLine('')
-  const marks = { good: paint('green', 'good   '), refused: paint('red', 'REFUSED'), unknown: paint('yellow', 'unknown') }
+  const marks = {
+    good: paint('green', 'good   '),
+    refused: paint('red', 'REFUSED'),
+    unknown: paint('yellow', 'unknown'),
+  }
   for (const { verdict, says } of findings) writeLine(`${marks[verdict]}  ${printable(says)}`)
   writeLine(accepted ? '\nNothing speaks against this token.' : '\nThis token would be refused.')
 }
@@ -96,7 +117,8 @@ async function optionalConnection(options: ServerOptions): Promise<Connection | 
   try {
     return await findConnection(options)
   } catch (error) {
-    if (error instanceof CliError && options.clientId === undefined && options.clientSecretFile === undefined) return undefined
+    if (error instanceof CliError && options.clientId === undefined && options.clientSecretFile === undefined)
+      return undefined
     throw error
   }
 }
@@ -117,18 +139,24 @@ async function revoke(argument: string | undefined, options: RevokeOptions): Pro
 }
 
 async function revokeAsAdmin(what: Record<string, unknown>, options: RevokeOptions): Promise<void> {
-  const revocation = await withAdminApi(options, (admin) => admin.send<Record<string, unknown>>('POST', '/revocations', what))
+  const revocation = await withAdminApi(options, (admin) =>
+    admin.send<Record<string, unknown>>('POST', '/revocations', what),
+  )
   told(revocation ?? what, options)
 }
 
 function told(revocation: Record<string, unknown>, options: ServerOptions): void {
   printResource(revocation, options, Object.entries(revocation))
-  if (!options.json) note('\nIntrospection refuses it from now on, guards that follow the revocation feed within seconds.')
+  if (!options.json)
+    note('\nIntrospection refuses it from now on, guards that follow the revocation feed within seconds.')
 }
 
 async function readToken(argument: string | undefined): Promise<string> {
-  if (argument === undefined && process.stdin.isTTY) throw wrongUse('no token is given; give it as an argument, or pipe it in with -')
-  const token = (argument === undefined || argument === '-' ? await readText('-', 'a token') : argument).trim().replace(/^Bearer\s+/i, '')
+  if (argument === undefined && process.stdin.isTTY)
+    throw wrongUse('no token is given; give it as an argument, or pipe it in with -')
+  const token = (argument === undefined || argument === '-' ? await readText('-', 'a token') : argument)
+    .trim()
+    .replace(/^Bearer\s+/i, '')
   if (token === '') throw wrongUse('the token is empty; give it as an argument, or pipe it in with -')
   return token
 }

@@ -1,4 +1,11 @@
-import { checkAccessTokenClaims, type JoseHeader, type JwtClaims, type ParsedJws, parseJwt, TokenError } from '@countersign/tokens'
+import {
+  checkAccessTokenClaims,
+  type JoseHeader,
+  type JwtClaims,
+  type ParsedJws,
+  parseJwt,
+  TokenError,
+} from '@countersign/tokens'
 import { roughDuration } from '../duration.ts'
 import type { Finding } from './finding.ts'
 import { type IssuerKeys, judgeSignature } from './signature.ts'
@@ -26,7 +33,11 @@ export interface InspectionContext {
 export async function inspectToken(token: string, context: InspectionContext): Promise<Inspection> {
   const parsed = parse(token)
   if (parsed instanceof TokenError) {
-    const finding: Finding = { check: 'format', verdict: 'refused', says: `${parsed.message}; a token looks like eyJ....eyJ....signature` }
+    const finding: Finding = {
+      check: 'format',
+      verdict: 'refused',
+      says: `${parsed.message}; a token looks like eyJ....eyJ....signature`,
+    }
     return { header: null, claims: null, accepted: false, findings: [finding] }
   }
   const findings = [
@@ -38,7 +49,8 @@ export async function inspectToken(token: string, context: InspectionContext): P
     ...judgeClaims(parsed),
   ]
   // Only the server's own, living tokens are worth its while; of others it says no more than "inactive".
-  if (findings.every(({ check, verdict }) => check === 'audience' || verdict === 'good')) findings.push(await context.revocation(parsed.claims))
+  if (findings.every(({ check, verdict }) => check === 'audience' || verdict === 'good'))
+    findings.push(await context.revocation(parsed.claims))
   return {
     header: parsed.header,
     claims: parsed.claims,
@@ -64,35 +76,54 @@ function judgeType({ header }: ParsedJws): Finding {
 }
 
 function judgeIssuer({ claims }: ParsedJws, issuer: IssuerKeys | string): Finding {
-  if (typeof issuer === 'string') return { check: 'issuer', verdict: 'unknown', says: `the issuer was not checked: ${issuer}` }
+  if (typeof issuer === 'string')
+    return { check: 'issuer', verdict: 'unknown', says: `the issuer was not checked: ${issuer}` }
   if (claims.iss === issuer.issuer) return { check: 'issuer', verdict: 'good', says: `it is from ${issuer.issuer}` }
   const hint =
     typeof claims.iss === 'string' && claims.iss.replace(/\/$/, '') === issuer.issuer.replace(/\/$/, '')
       ? '; they differ only in the final slash, which counts'
       : ''
-  return { check: 'issuer', verdict: 'refused', says: `its issuer is ${JSON.stringify(claims.iss)}, not ${JSON.stringify(issuer.issuer)}${hint}` }
+  return {
+    check: 'issuer',
+    verdict: 'refused',
+    says: `its issuer is ${JSON.stringify(claims.iss)}, not ${JSON.stringify(issuer.issuer)}${hint}`,
+  }
 }
 
 function judgeAudience({ claims }: ParsedJws, wanted: string | undefined): Finding {
   const given = Array.isArray(claims.aud) ? claims.aud : [claims.aud]
   const names = given.map((name) => JSON.stringify(name) ?? 'nobody').join(', ')
-  if (wanted === undefined) return { check: 'audience', verdict: 'unknown', says: `it is for ${names}; whether that is right was not checked, give --audience to do so` }
+  if (wanted === undefined)
+    return {
+      check: 'audience',
+      verdict: 'unknown',
+      says: `it is for ${names}; whether that is right was not checked, give --audience to do so`,
+    }
   if (given.includes(wanted)) return { check: 'audience', verdict: 'good', says: `it is for ${JSON.stringify(wanted)}` }
   const slash = given.some((name) => typeof name === 'string' && name.replace(/\/$/, '') === wanted.replace(/\/$/, ''))
-  const hint = slash ? '; they differ only in the final slash, which counts' : `; get one for it with: countersign token get --audience ${wanted}`
+  const hint = slash
+    ? '; they differ only in the final slash, which counts'
+    : `; get one for it with: countersign token get --audience ${wanted}`
   return { check: 'audience', verdict: 'refused', says: `it is for ${names}, not for ${JSON.stringify(wanted)}${hint}` }
 }
 
 function judgeTime({ claims }: ParsedJws, now: number): Finding {
   const refused = (says: string): Finding => ({ check: 'time', verdict: 'refused', says })
   const { exp, iat, nbf } = claims
-  if (typeof exp !== 'number') return refused('it has no "exp", so it would never end; every access token must have one')
+  if (typeof exp !== 'number')
+    return refused('it has no "exp", so it would never end; every access token must have one')
   if (now >= exp) return refused(`it expired ${roughDuration(now - exp)} ago, at ${timeText(exp)}; get a new one`)
   const starts = Math.max(...[iat, nbf].map((time) => (typeof time === 'number' ? time : 0)))
   if (starts > now) {
-    return refused(`it is valid only in ${roughDuration(starts - now)}, from ${timeText(starts)} on; compare this machine's clock with the issuer's`)
+    return refused(
+      `it is valid only in ${roughDuration(starts - now)}, from ${timeText(starts)} on; compare this machine's clock with the issuer's`,
+    )
   }
-  return { check: 'time', verdict: 'good', says: `it is valid for another ${roughDuration(exp - now)}, until ${timeText(exp)}` }
+  return {
+    check: 'time',
+    verdict: 'good',
+    says: `it is valid for another ${roughDuration(exp - now)}, until ${timeText(exp)}`,
+  }
 }
 
 /** What else RFC 9068 asks for: told only where it is missing. */

@@ -8,8 +8,16 @@ import type { Api } from '../resources.ts'
 import type { Finding } from './finding.ts'
 
 /** Asks the server whether a token is still good (RFC 7662). Its "no" means something only to whom it tells more. */
-export async function judgeRevocation(token: string, claims: JwtClaims, connection: Connection | undefined): Promise<Finding> {
-  const unknown = (why: string): Finding => ({ check: 'revocation', verdict: 'unknown', says: `whether it was revoked is not known: ${why}` })
+export async function judgeRevocation(
+  token: string,
+  claims: JwtClaims,
+  connection: Connection | undefined,
+): Promise<Finding> {
+  const unknown = (why: string): Finding => ({
+    check: 'revocation',
+    verdict: 'unknown',
+    says: `whether it was revoked is not known: ${why}`,
+  })
   if (connection === undefined) return unknown('asking the server needs a credential, see --client-id')
   let active: boolean
   try {
@@ -21,7 +29,11 @@ export async function judgeRevocation(token: string, claims: JwtClaims, connecti
   }
   if (active) return { check: 'revocation', verdict: 'good', says: 'the server says it is not revoked' }
   if (await learnsTheTruth(claims, connection)) {
-    return { check: 'revocation', verdict: 'refused', says: 'the server says it is revoked, or its client or API is disabled or gone; get a new one' }
+    return {
+      check: 'revocation',
+      verdict: 'refused',
+      says: 'the server says it is revoked, or its client or API is disabled or gone; get a new one',
+    }
   }
   return unknown(
     `client ${connection.clientId} may not introspect tokens for ${claims.aud}; let it with: countersign api update ${claims.aud} --introspector ${connection.clientId}`,

@@ -1,12 +1,16 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
-import { sql } from 'kysely'
-import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
+import { setTimeout } from 'node:timers/promises'
+import { CompiledQuery } from 'kysely'
+import { type Statement, type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
+import { appendStatements } from './append-statements.ts'
 import { chainHash, chainStart, eventText, signHead } from './chain.ts'
 import type { AuditFact, ChainedEvent } from './event.ts'
 import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
+/** Under load a commit waits this long after the last one began: fewer, larger commits, each with one fsync. */
+const commitIntervalMilliseconds = 2
 /** Beyond this many waiting events the log refuses: the store has stopped, and memory must not pay for it. */
 const largestBacklog = 20_000
 
@@ -42,6 +46,7 @@ export class AuditLog {
   #facts: Waiting[] = []
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
+  #committedAt = 0
 
   /** @param options.afterChange is waited for before a change counts as made; it must not fail */
   constructor(options: {
@@ -105,7 +110,10 @@ export class AuditLog {
 
   async #drain(): Promise<void> {
     while (this.#facts.length > 0 || this.#changes.length > 0) {
-      if (this.#facts.length > 0) await this.#commitFacts(this.#facts.splice(0, largestCommit))
+      if (this.#facts.length > 0) {
+        await this.#gather()
+        await this.#commitFacts(this.#facts.splice(0, largestCommit))
+      }
       const change = this.#changes.shift()
       if (change) await this.#commitChange(change)
     }
@@ -113,14 +121,21 @@ export class AuditLog {
     this.#writing = undefined
   }
 
+  /** Costs a lone event nothing, since its last commit is long past. */
+  async #gather(): Promise<void> {
+    const wait = this.#committedAt + commitIntervalMilliseconds - performance.now()
+    if (wait > 0 && this.#facts.length < largestCommit) await setTimeout(wait)
+    this.#committedAt = performance.now()
+  }
+
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#retrying(() =>
-        this.#store.transaction(async (transaction) => {
-          await this.#findPosition(transaction)
-          return this.#append(transaction, waiting)
-        }),
-      )
+      const events = await this.#retrying(async () => {
+        if (!this.#positionKnown) await this.#store.transaction((transaction) => this.#findPosition(transaction))
+        const { events, statements } = this.#chainOn(waiting)
+        await this.#store.write(statements)
+        return events
+      })
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -140,7 +155,11 @@ export class AuditLog {
             const result = await change(transaction)
             changed = true
             const told = typeof fact === 'function' ? fact() : fact
-            return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+            const { events, statements } = this.#chainOn([{ fact: told, time: this.#nowMilliseconds() }])
+            for (const { sql, parameters } of statements) {
+              await transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))
+            }
+            return { events, result }
           }),
         () => changed,
       )
@@ -196,10 +215,11 @@ export class AuditLog {
     this.#positionKnown = true
   }
 
-  async #append(
-    transaction: StoreTransaction,
-    waiting: readonly Pick<Waiting, 'fact' | 'time'>[],
-  ): Promise<ChainedEvent[]> {
+  /** The next events of the chain, and what writes them; the chain itself goes on only when that is committed. */
+  #chainOn(waiting: readonly Pick<Waiting, 'fact' | 'time'>[]): {
+    events: ChainedEvent[]
+    statements: readonly Statement[]
+  } {
     let { sequence, hash } = { sequence: this.#sequence, hash: this.#hash }
     const events: ChainedEvent[] = []
     const rows: unknown[][] = []
@@ -213,13 +233,7 @@ export class AuditLog {
     }
     const headTime = new Date(this.#nowMilliseconds()).toISOString()
     const head = signHead({ chain: this.#chain, sequence, hash, time: headTime }, this.#key)
-    await insertRows(transaction, this.#store.kind, rows)
-    await transaction
-      .insertInto('audit_heads')
-      .values(head)
-      .onConflict((conflict) => conflict.column('chain').doUpdateSet(head))
-      .execute()
-    return events
+    return { events, statements: appendStatements(this.#store.kind, rows, head) }
   }
 
   #advance(events: readonly ChainedEvent[]): void {
@@ -229,20 +243,6 @@ export class AuditLog {
     this.#hash = last.hash
     for (const listener of this.#listeners) listener(events)
   }
-}
-
-/** All rows travel as one JSON text: one parameter and one cached statement, however many there are. */
-async function insertRows(transaction: StoreTransaction, kind: Store['kind'], rows: unknown[][]): Promise<void> {
-  const json = JSON.stringify(rows)
-  if (kind === 'sqlite') {
-    await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
-      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-      from json_each(${json})`.execute(transaction)
-    return
-  }
-  await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
-    select row ->> 0, (row ->> 1)::bigint, row ->> 2, row ->> 3, row ->> 4, row ->> 5, row ->> 6, row ->> 7
-    from json_array_elements(${json}::json) as row`.execute(transaction)
 }
 
 function asUnavailable(error: unknown): StoreError {

@@ -91,7 +91,11 @@ async function keyOf(
     const key = await context.remoteKeys(client.jwksUri).keyFor(header)
     return { key, credentialId: `jwks_uri#${header.kid ?? ''}`.slice(0, 128) }
   } catch (error) {
-    throw new ClientAuthFailure(method, client.id, `the client's jwks_uri could not be read: ${(error as Error).message}`)
+    throw new ClientAuthFailure(
+      method,
+      client.id,
+      `the client's jwks_uri could not be read: ${(error as Error).message}`,
+    )
   }
 }
 

@@ -1,6 +1,8 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { RevokedTokens } from '../admin/admin-guard.ts'
+import { adminApi } from '../admin/routes.ts'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
@@ -12,6 +14,7 @@ import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
+import type { Metrics, OAuthEndpointName } from './metrics.ts'
 import { speakOAuth } from './oauth.ts'
 import { answerWithProblems } from './problem.ts'
 
@@ -25,15 +28,16 @@ export interface AppOptions {
   tls?: { key: string; cert: string }
   /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
   remoteKeyFetch?: GuardedFetchOptions
-  /** Told of everything that an OAuth endpoint has answered, for metrics */
-  onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
   /** How often a silent revocation stream shows that it is alive */
   heartbeatMilliseconds?: number
   /** Default 256 */
   maximumStreams?: number
+  metrics?: Pick<Metrics, 'oauthOutcome'>
+  /** Tokens that the admin API refuses before their time; by default those that were revoked */
+  revoked?: RevokedTokens
+  /** For development: clients may publish keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean
 }
-
-export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** The server's whole HTTP side, not yet listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -47,7 +51,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
-    ...(options.tls ? { https: options.tls } : {}),
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
+    // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
+    routerOptions: { maxParamLength: 1024 },
   }) as unknown as FastifyInstance
   let draining = false
   app.addHook('preClose', async () => {
@@ -67,7 +73,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     : noTokenLimits
   const { store, revocations, audit } = authority
   const context = { ...clientAuth, store, revocations, audit, limits, authority }
-  const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
+  const counting = (endpoint: OAuthEndpointName) => (outcome: string) =>
+    options.metrics?.oauthOutcome(endpoint, outcome)
   await app.register(async (oauth) => {
     speakOAuth(oauth)
     tokenRoutes(oauth, {
@@ -81,6 +88,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     const onOutcome = counting('revocation_feed')
     revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })
   })
+  await app.register(adminApi, { prefix: '/api/v1', revoked: authority.revocations, ...options, addressOf })
   return app
 }
 

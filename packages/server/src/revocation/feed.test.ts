@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { parseJwt } from '@countersign/tokens'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { setGrant } from '../clients/manage-clients.ts'
+import { adminAudience, adminScopeNames } from '../admin/admin-scopes.ts'
+import { createApi } from '../apis/manage-apis.ts'
+import { setGrant } from '../clients/manage-grants.ts'
 import {
   basic,
   readAnswer,
@@ -44,12 +46,14 @@ const revoke = (jti: string, audience?: string) =>
   revokeToken({ jti, audience, expiresAt: later() }, server.authority, {})
 
 async function adminToken(scopes: string[]): Promise<string> {
-  const known = await server.authority.store.database
+  const { authority } = server
+  const known = await authority.store.database
     .selectFrom('apis')
     .select('id')
-    .where('audience', '=', 'urn:countersign:admin')
+    .where('audience', '=', adminAudience)
     .executeTakeFirst()
-  const id = known?.id ?? (await server.addApi('urn:countersign:admin'))
+  const api = { audience: adminAudience, name: 'Admin', scopes: adminScopeNames.map((name) => ({ name })) }
+  const id = known?.id ?? (await createApi(api, authority, {}))
   const admin = await server.addClient(`svc-admin-${Math.random().toString(36).slice(2)}`, { scopes: null })
   await setGrant(admin.id, id, scopes, server.authority, {})
   return server.token(admin)

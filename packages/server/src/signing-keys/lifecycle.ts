@@ -71,7 +71,11 @@ export async function rotateSigningKey(
  * @returns false when there is no such key
  */
 export async function revokeSigningKey(kid: string, context: LifecycleContext, actor: Actor = {}): Promise<boolean> {
-  const row = await context.store.database.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+  const row = await context.store.database
+    .selectFrom('signing_keys')
+    .selectAll()
+    .where('kid', '=', kid)
+    .executeTakeFirst()
   if (!row || row.status === 'revoked') return false
   const algorithm = row.algorithm as SigningAlgorithm
   const spare = await generateSigningKey(algorithm)

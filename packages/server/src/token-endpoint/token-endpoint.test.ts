@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { parseJwt } from '@countersign/tokens'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createClient, setGrant } from '../clients/manage-clients.ts'
+import { createClient } from '../clients/manage-clients.ts'
+import { setGrant } from '../clients/manage-grants.ts'
 import {
   basic,
   postForm,

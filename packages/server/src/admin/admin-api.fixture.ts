@@ -2,7 +2,7 @@ import { createMemoryRateLimiter } from '@countersign/limits'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { type Authority, openAuthority } from '../authority.ts'
-import { buildApp } from '../http/app.ts'
+import { type AppOptions, buildApp } from '../http/app.ts'
 import { createMasterKey, generateMasterKey } from '../sealing/master-key.ts'
 import { adminAudience } from './admin-scopes.ts'
 import { ensureAdminClient } from './ensure-admin-client.ts'
@@ -29,6 +29,8 @@ export interface AdminApiUnderTest {
   tokenFor(clientId: string, clientSecret: string, scope?: string): Promise<string>
   /** A client with these scopes of the admin API, and its token */
   administrator(id: string, scopes: readonly string[]): Promise<{ id: string; secret: string; token: string }>
+  /** After the clock has moved past the old one's life */
+  renewRootToken(): Promise<void>
   close(): Promise<void>
 }
 
@@ -39,7 +41,7 @@ export interface CallOptions {
 }
 
 /** A whole server over an embedded store, with its clock in the test's hand. */
-export async function openAdminApi(settings: { revoked?: Parameters<typeof buildApp>[0]['revoked'] } = {}) {
+export async function openAdminApi(settings: Partial<AppOptions> = {}): Promise<AdminApiUnderTest> {
   let offset = 0
   const lines: string[] = []
   const authority = await openAuthority({

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Authority } from '../authority.ts'
 import type { AdminScope } from './admin-scopes.ts'
@@ -15,8 +15,7 @@ export type AdminApp = FastifyInstance<
 
 export interface AdminContext {
   authority: Authority
-  addressOf: (request: FastifyRequest) => string
-  /** Lets clients publish keys over plain http on this machine: for development only */
+  /** Lets clients publish keys over plain http on this machine: for development */
   allowLoopbackJwksUri: boolean
 }
 

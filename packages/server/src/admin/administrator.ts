@@ -1,6 +1,6 @@
 import { Problem } from '../http/problem.ts'
 import type { Actor } from '../signing-keys/lifecycle.ts'
-import type { StoreTransaction } from '../storage/store.ts'
+import type { Database } from '../storage/store.ts'
 import { adminAudience } from './admin-scopes.ts'
 
 /** Who makes a change. The program itself (a bootstrap, a test) leaves `holds` out and may do everything. */
@@ -42,12 +42,12 @@ export function requireHeld(scopes: readonly string[], administrator: Administra
  * @throws Problem `insufficient_scope`
  */
 export async function requireHeldOfClient(
-  transaction: StoreTransaction,
+  database: Database,
   clientId: string,
   administrator: Administrator,
 ): Promise<void> {
   if (administrator.holds === undefined) return
-  const grant = await transaction
+  const grant = await database
     .selectFrom('client_grants')
     .innerJoin('apis', 'apis.id', 'client_grants.api_id')
     .select('client_grants.scopes')

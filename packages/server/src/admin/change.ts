@@ -13,11 +13,11 @@ export interface AdminChange<T> {
   /** A function where it depends on what the change found */
   fact: ChangeFact | (() => ChangeFact)
   /** Runs alone: the announcement's row lock keeps every other change, on any replica, out until the commit. */
-  change: (transaction: StoreTransaction, now: number, revision: number) => Promise<T>
+  change: (transaction: StoreTransaction, now: number) => Promise<T>
 }
 
 /** One administrative change: the rows, the audit event and the announcement in one transaction, or none of them. */
-export function changeAs<T>(
+export async function changeAs<T>(
   administrator: Administrator,
   authority: Authority,
   { announces, fact, change }: AdminChange<T>,
@@ -27,9 +27,12 @@ export function changeAs<T>(
     outcome: 'success',
     ...(typeof fact === 'function' ? fact() : fact),
   })
-  return authority.audit.recordChange(told, async (transaction) => {
+  const result = await authority.audit.recordChange(told, async (transaction) => {
     const now = authority.now()
-    const revision = await announce(transaction, authority.store, { ...announces, at: now })
-    return change(transaction, now, revision)
+    await announce(transaction, authority.store, { ...announces, at: now })
+    return change(transaction, now)
   })
+  // Whoever is answered may rely on it: this replica no longer knows anything older.
+  await authority.feed.catchUp()
+  return result
 }

@@ -7,6 +7,7 @@ import { addClientSecret, revokeClientSecret } from '../clients/manage-secrets.t
 import { hashClientSecret } from '../clients/secret-hash.ts'
 import { StoreError } from '../storage/store.ts'
 import { adminAudience, adminScopeNames, adminScopes } from './admin-scopes.ts'
+import { changeAs } from './change.ts'
 
 /** Marks the secrets that come from configuration, so that the next one replaces them and no other. */
 const label = 'bootstrap'
@@ -51,7 +52,11 @@ export async function ensureAdminApi(authority: Authority): Promise<void> {
   const row = await database.selectFrom('apis').selectAll().where('audience', '=', adminAudience).executeTakeFirst()
   if (row?.scopes === scopes) return
   if (row) {
-    await database.updateTable('apis').set({ scopes }).where('id', '=', row.id).execute()
+    await changeAs({}, authority, {
+      announces: { kind: 'api', id: row.id },
+      fact: { type: 'api.updated', target: `api/${row.id}`, audience: adminAudience, detail: { changed: ['scopes'] } },
+      change: (transaction) => transaction.updateTable('apis').set({ scopes }).where('id', '=', row.id).execute(),
+    })
     return
   }
   await createApi({ audience: adminAudience, name: 'Countersign admin API', scopes: adminScopes }, authority, {}).catch(

@@ -29,11 +29,15 @@ export const validateWithZod: FastifySchemaCompiler<z.ZodType> = ({ schema, http
     const result = schema.safeParse(data ?? (httpPart === 'body' ? {} : data))
     if (result.success) return { value: result.data }
     const errors = result.error.issues.slice(0, 20).map((issue) => ({
-      path: issue.path.map((part) => String(part).slice(0, 64)).join('.'),
+      path: [...issue.path, ...unknownMember(issue)].map((part) => String(part).slice(0, 64)).join('.'),
       message: issue.message.slice(0, 500),
     }))
     return { error: invalid(errors, httpPart === 'querystring' ? 'query' : (httpPart ?? 'request')) }
   }
+}
+
+function unknownMember(issue: z.core.$ZodIssue): string[] {
+  return issue.code === 'unrecognized_keys' && issue.keys.length === 1 ? issue.keys : []
 }
 
 export interface FieldError {

@@ -211,7 +211,8 @@ export class AuditLog {
       events.push({ ...event, hash })
       rows.push([event.chain, sequence, event.time, event.type, event.outcome, event.client_id ?? null, text, hash])
     }
-    const head = signHead({ chain: this.#chain, sequence, hash, time: new Date().toISOString() }, this.#key)
+    const headTime = new Date(this.#nowMilliseconds()).toISOString()
+    const head = signHead({ chain: this.#chain, sequence, hash, time: headTime }, this.#key)
     await insertRows(transaction, this.#store.kind, rows)
     await transaction
       .insertInto('audit_heads')

@@ -6,30 +6,20 @@ import { Problem } from './problem.ts'
 
 export interface Metrics {
   registry: Registry
-  /** `issued`, `active`, `revoked`, ..., or the OAuth error */
-  oauthOutcome(endpoint: OAuthEndpointName, outcome: string): void
+  /** @param outcome what was done (`issued`), or the OAuth error */
+  oauthOutcome(endpoint: string, outcome: string): void
 }
-
-export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** What an operator watches: outcomes, durations, audit commits, and the age of the signing keys. */
 export function createMetrics(authority: Authority): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
-  const requests = new Counter({
+  const oauth = new Counter({
     name: 'countersign_oauth_requests_total',
     help: 'Answers of the OAuth endpoints by outcome',
     labelNames: ['endpoint', 'outcome'],
     registers,
-  })
-  new Gauge({
-    name: 'countersign_revocations',
-    help: 'Revocations that this replica holds in memory',
-    registers,
-    collect() {
-      this.set(authority.revocations.size)
-    },
   })
   const auditEvents = new Counter({
     name: 'countersign_audit_events_total',
@@ -42,6 +32,14 @@ export function createMetrics(authority: Authority): Metrics {
     help: 'How many audit events shared one commit',
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
     registers,
+  })
+  new Gauge({
+    name: 'countersign_revocations',
+    help: 'Revocations that this replica holds in memory',
+    registers,
+    collect() {
+      this.set(authority.revocations.size)
+    },
   })
   new Gauge({
     name: 'countersign_signing_keys',
@@ -57,7 +55,7 @@ export function createMetrics(authority: Authority): Metrics {
     auditCommit.observe(events.length)
     for (const { type, outcome } of events) auditEvents.inc({ type, outcome })
   })
-  return { registry, oauthOutcome: (endpoint, outcome) => requests.inc({ endpoint, outcome }) }
+  return { registry, oauthOutcome: (endpoint, outcome) => oauth.inc({ endpoint, outcome }) }
 }
 
 /** `GET /metrics`; with a token only for who bears it. */

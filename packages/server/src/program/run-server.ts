@@ -9,6 +9,7 @@ import { loadConfig } from '../config/load-config.ts'
 import { buildApp } from '../http/app.ts'
 import { createMetrics, metricsRoute } from '../http/metrics.ts'
 import { followTls, readTls } from '../http/tls.ts'
+import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 
@@ -46,29 +47,35 @@ export async function startServer(
   warnOfOpenDoors(config, logger)
   const tls = config.tls && { certFile: config.tls.cert_file, keyFile: config.tls.key_file }
   const certificate = tls && readTls(tls)
-  const authority = await openAuthority({
-    issuer: config.issuer,
-    databaseUrl: config.database_url,
-    masterKey: createMasterKey(config.master_key),
-    replica: config.replica,
-    keyRotationSeconds: config.keys.rotation,
-    keyPublishAheadSeconds: config.keys.publish_ahead,
-    onError: (what, error) => logger.error({ err: error }, `${what} failed`),
-  })
-  const closers: (() => unknown)[] = [() => authority.close()]
+  const closers: (() => unknown)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
+    const redis = config.redis_url
+      ? await connectRedis(config.redis_url, (error) => logger.error({ err: error }, 'Redis is away'))
+      : undefined
+    if (redis) closers.push(redis.close)
+    const authority = await openAuthority({
+      issuer: config.issuer,
+      databaseUrl: config.database_url,
+      masterKey: createMasterKey(config.master_key),
+      replica: config.replica,
+      redis: redis?.client,
+      keyRotationSeconds: config.keys.rotation,
+      keyPublishAheadSeconds: config.keys.publish_ahead,
+      onError: (what, error) => logger.error({ err: error }, `${what} failed`),
+    })
+    closers.push(() => authority.close())
     const metrics = createMetrics(authority)
     const app = await buildApp({
       authority,
-      limiter: createMemoryRateLimiter(),
+      limiter: redis?.limiter ?? createMemoryRateLimiter(),
       tokenLimits: tokenLimits(config),
       trustedProxies: config.trusted_proxies,
       logger,
       tls: certificate,
-      metrics,
+      onOutcome: metrics.oauthOutcome,
     })
     closers.push(() => app.close())
     if (config.admin)

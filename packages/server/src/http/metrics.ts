@@ -34,6 +34,14 @@ export function createMetrics(authority: Authority): Metrics {
     registers,
   })
   new Gauge({
+    name: 'countersign_revocations',
+    help: 'Revocations that this replica holds in memory',
+    registers,
+    collect() {
+      this.set(authority.revocations.size)
+    },
+  })
+  new Gauge({
     name: 'countersign_signing_keys',
     help: 'Published signing keys by algorithm and status',
     labelNames: ['algorithm', 'status'],

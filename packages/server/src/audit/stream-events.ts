@@ -49,6 +49,8 @@ export class EventStreams {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        // Kept alive, it would hold up the end of the server long after the stream has ended.
+        connection: 'close',
       })
       response.write('retry: 2000\n\n')
       await this.#deliver(response, follower, request, ended)

@@ -43,13 +43,23 @@ describe('clients', () => {
     expect((await server.call('POST', '/clients', { id: 'svc-a' })).status).toBe(409)
   })
 
-  it.each(['svc a', 'svc%61', 'svc\u00e9', 'svc\u0065\u0301', ' svc-a', 'svc-a ', '-svc', 'a/b', 'a:b', '', 'x'.repeat(129), 'a\u0000'])(
-    'refuses the id %j: equal ids are equal bytes, however a limiter or a log writes them',
-    async (id) => {
-      expect((await server.call('POST', '/clients', { id })).status).toBe(422)
-      expect((await server.call('GET', `/clients/${encodeURIComponent(id)}`)).status).toBe(404)
-    },
-  )
+  it.each([
+    'svc a',
+    'svc%61',
+    'svc\u00e9',
+    'svc\u0065\u0301',
+    ' svc-a',
+    'svc-a ',
+    '-svc',
+    'a/b',
+    'a:b',
+    '',
+    'x'.repeat(129),
+    'a\u0000',
+  ])('refuses the id %j: equal ids are equal bytes, however a limiter or a log writes them', async (id) => {
+    expect((await server.call('POST', '/clients', { id })).status).toBe(422)
+    expect((await server.call('GET', `/clients/${encodeURIComponent(id)}`)).status).toBe(404)
+  })
 
   it('does not find svc-a as SVC-A, and keeps both apart', async () => {
     expect((await server.call('GET', '/clients/SVC-A')).status).toBe(404)
@@ -114,7 +124,9 @@ describe('clients', () => {
     await server.call('PATCH', '/clients/short-reign', { disabled: false })
     expect((await list()).status).toBe(401)
     server.advance(1)
-    expect((await server.call('GET', '/apis', undefined, { token: await server.tokenFor(admin.id, admin.secret) })).status).toBe(200)
+    expect(
+      (await server.call('GET', '/apis', undefined, { token: await server.tokenFor(admin.id, admin.secret) })).status,
+    ).toBe(200)
   })
 
   it('deleting one kills its tokens, and a new one of the same id inherits nothing', async () => {
@@ -189,9 +201,7 @@ describe('client secrets', () => {
 
   it('stops at ten, even when many are asked for at once', async () => {
     await server.call('POST', '/clients', { id: 'hoarder' })
-    const answers = await Promise.all(
-      Array.from({ length: 15 }, () => server.call('POST', '/clients/hoarder/secrets')),
-    )
+    const answers = await Promise.all(Array.from({ length: 15 }, () => server.call('POST', '/clients/hoarder/secrets')))
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(10)
     expect(answers.filter(({ status }) => status === 409)).toHaveLength(5)
   })

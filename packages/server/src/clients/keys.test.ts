@@ -51,7 +51,11 @@ describe('client keys', () => {
   })
 
   it.each([
-    ['an Ed25519 key of small order', { kty: 'OKP', crv: 'Ed25519', x: 'AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' }, 'weak_key'],
+    [
+      'an Ed25519 key of small order',
+      { kty: 'OKP', crv: 'Ed25519', x: 'AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' },
+      'weak_key',
+    ],
     ['the zero key', { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43) }, 'weak_key'],
     ['RSA of 1024 bits', publicJwk(generateKeyPairSync('rsa', { modulusLength: 1024 })), 'weak_key'],
     ['RSA with e = 1', { ...publicJwk(rsa), e: 'AQ' }, 'weak_key'],

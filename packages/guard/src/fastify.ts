@@ -59,8 +59,11 @@ async function admit(guard: Guard, requirement: Requirement, request: FastifyReq
     request.caller = await guard.verify(request.raw, requirement)
   } catch (error) {
     if (!(error instanceof GuardError)) throw error
-    // As text, so that no response schema of the route reshapes it.
-    return reply.code(error.status).headers(error.headers()).send(JSON.stringify(error.toProblem()))
+    // As bytes, so that no response schema of the route reshapes it.
+    return reply
+      .code(error.status)
+      .headers(error.headers())
+      .send(Buffer.from(JSON.stringify(error.toProblem())))
   }
 }
 

@@ -83,7 +83,7 @@ export function readGuardOptions(options: GuardOptions): GuardSettings {
 
 function readIssuers(options: GuardOptions): ReadonlyMap<string, TrustedIssuer> {
   const given = [options.issuer].flat() as readonly (string | IssuerOptions)[]
-  const algorithms = options.algorithms ?? asymmetricAlgorithms
+  const algorithms = checkedAlgorithms(options.algorithms ?? asymmetricAlgorithms)
   const fetching = {
     fetchOptions: options.fetchOptions ?? {},
     staleKeysSeconds: inRange(options.staleKeysSeconds ?? 3_600, 0, 86_400, 'staleKeysSeconds'),
@@ -92,6 +92,7 @@ function readIssuers(options: GuardOptions): ReadonlyMap<string, TrustedIssuer> 
   const issuers = new Map<string, TrustedIssuer>()
   for (const each of given) {
     const issuer = typeof each === 'string' ? { issuer: each } : each
+    if (issuer?.algorithms !== undefined) checkedAlgorithms(issuer.algorithms)
     const trusted = trustIssuer(issuer, algorithms, fetching)
     if (issuers.has(trusted.issuer)) throw new GuardConfigurationError(`issuer ${trusted.issuer} is given twice`)
     issuers.set(trusted.issuer, trusted)
@@ -99,6 +100,18 @@ function readIssuers(options: GuardOptions): ReadonlyMap<string, TrustedIssuer> 
   if (issuers.size === 0)
     throw new GuardConfigurationError('a guard needs an issuer to trust; without one it could check nothing')
   return issuers
+}
+
+/** From JavaScript anything may come: with a secret-key algorithm the published key would be the secret. */
+function checkedAlgorithms(algorithms: readonly VerificationAlgorithm[]): readonly VerificationAlgorithm[] {
+  const unknown = algorithms.find((algorithm) => !asymmetricAlgorithms.includes(algorithm))
+  if (unknown !== undefined)
+    throw new GuardConfigurationError(
+      `algorithm "${unknown}" is not supported; a guard takes ${asymmetricAlgorithms.join(', ')}`,
+    )
+  if (algorithms.length === 0)
+    throw new GuardConfigurationError('"algorithms" is an empty list; leave it out for the default')
+  return algorithms
 }
 
 function readRevocations(

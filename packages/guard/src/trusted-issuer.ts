@@ -45,11 +45,9 @@ export function trustIssuer(
   algorithms: readonly VerificationAlgorithm[],
   fetching: KeyFetching,
 ): TrustedIssuer {
-  const { issuer } = options
+  const issuer = options?.issuer
   if (typeof issuer !== 'string' || issuer === '')
     throw new GuardConfigurationError('an issuer needs its name, as it stands in "iss"')
-  if (options.algorithms?.length === 0)
-    throw new GuardConfigurationError(`issuer ${issuer} has an empty list of algorithms`)
   return { issuer, algorithms: options.algorithms ?? algorithms, keys: keysOf(options, fetching) }
 }
 

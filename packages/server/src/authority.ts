@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { createRedisSingleUse } from '@countersign/limits'
+import type { RedisClient } from '@countersign/limits'
 import { AuditLog } from './audit/log.ts'
 import type { SingleUseAssertions } from './client-auth/client-auth-method.ts'
+import { createRedisSingleUse } from './client-auth/redis-single-use.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
 import { CredentialUse } from './clients/credential-use.ts'
 import { ClientDirectory } from './clients/directory.ts'
@@ -14,6 +15,7 @@ import { KeyRing } from './signing-keys/key-ring.ts'
 import { ensureSigningKey, type LifecycleContext, tendSigningKeys } from './signing-keys/lifecycle.ts'
 import { ChangeFeed, pruneChanges } from './storage/change-feed.ts'
 import { openStore } from './storage/open.ts'
+import { lastRestore, type RestoreNote } from './storage/restore-note.ts'
 import type { Store } from './storage/store.ts'
 
 const day = 86_400
@@ -29,7 +31,7 @@ export interface AuthoritySettings {
   keyRotationSeconds?: number
   keyPublishAheadSeconds?: number
   /** Shares what must be shared fast between replicas */
-  redis?: Parameters<typeof createRedisSingleUse>[0]['client']
+  redis?: RedisClient
   nowMilliseconds?: () => number
   onError?: (what: string, error: unknown) => void
 }
@@ -57,17 +59,25 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
   const nowMilliseconds = settings.nowMilliseconds ?? Date.now
   const now = () => Math.floor(nowMilliseconds() / 1000)
   const store = await openStore(settings.databaseUrl)
+  const started: { stop(): Promise<void> }[] = []
   try {
     await checkMasterKey(store, settings.masterKey)
+    const restored = await lastRestore(store)
     const feed = new ChangeFeed(store)
     const audit = new AuditLog({
       store,
       key: settings.masterKey.auditKey,
-      chain:
-        settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`),
+      chain: chainName(store, settings, restored),
       nowMilliseconds,
+      // Whoever was told that a secret is revoked must not see it accepted by the very replica that told him.
+      afterChange: () => feed.catchUp(),
     })
-    const keyRing = new KeyRing({ store, feed, masterKey: settings.masterKey })
+    const keyRing = new KeyRing({
+      store,
+      feed,
+      masterKey: settings.masterKey,
+      onError: (error) => settings.onError?.('reading the signing keys', error),
+    })
     const clients = new ClientDirectory({ store, feed })
     const credentialUse = new CredentialUse(store, now)
     const revocations = new Revocations({ store, feed, now })
@@ -79,6 +89,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       rotationSeconds: settings.keyRotationSeconds ?? 30 * day,
       publishAheadSeconds: settings.keyPublishAheadSeconds ?? 7 * day,
     }
+    started.push(feed, credentialUse)
     await feed.start()
     await ensureSigningKey('ES256', keys)
     await keyRing.load()
@@ -98,7 +109,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       masterKey: settings.masterKey,
       keyRing,
       clients,
-      assertions: assertionsFor(store, settings, now),
+      assertions: assertionsFor(store, settings, now, restored),
       credentialUse,
       revocations,
       keys,
@@ -113,13 +124,32 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       },
     }
   } catch (error) {
+    for (const part of started) await part.stop()
     await store.close()
     throw error
   }
 }
 
 /** One process remembers by itself only while nothing is shared; replicas share Redis, or at least the database. */
-function assertionsFor(store: Store, settings: AuthoritySettings, now: () => number): SingleUseAssertions {
-  if (settings.redis) return createRedisSingleUse({ client: settings.redis, prefix: 'countersign:assertion:' })
-  return createStoreSingleUse(store, now)
+function assertionsFor(
+  store: Store,
+  settings: AuthoritySettings,
+  now: () => number,
+  restored: RestoreNote | undefined,
+): SingleUseAssertions {
+  const memory = settings.redis
+    ? createRedisSingleUse(settings.redis, settings.issuer, now)
+    : createStoreSingleUse(store, now)
+  if (!restored) return memory
+  return {
+    firstUse: (id, expiresAt, issuedAt) =>
+      issuedAt > restored.assertionsNotBefore && memory.firstUse(id, expiresAt, issuedAt),
+  }
+}
+
+/** A restored chain is not written on: heads noted after the backup speak of events that it does not have. */
+function chainName(store: Store, settings: AuthoritySettings, restored: RestoreNote | undefined): string {
+  const name =
+    settings.replica ?? (store.kind === 'sqlite' ? 'local' : `${hostname()}-${randomBytes(3).toString('hex')}`)
+  return restored ? `${name}.${restored.id}` : name
 }

@@ -19,7 +19,7 @@ export function createRevocationList(options: { maximumEntries: number; now: () 
   const tokens = new Map<string, number>()
   const clients = new Map<string, number>()
   const keyIds = new Set<string>()
-  let sweepAt = 10_000
+  let sweepAt = Math.min(10_000, options.maximumEntries + 1)
 
   function add(item: RevocationItem): void {
     if (item.kind === 'token') tokens.set(item.tokenId, item.expiresAt)

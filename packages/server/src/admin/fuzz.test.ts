@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { describeStores } from '../storage/stores.fixture.ts'
 import { type AdminApiUnderTest, openAdminApi } from './admin-api.fixture.ts'
 import { adminAudience } from './admin-scopes.ts'
 
@@ -73,10 +74,10 @@ const request = fc
   .record({ method: fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE'), path, query, body })
   .filter((any) => any.method === 'GET' || !/root|rotate/.test(any.path))
 
-describe('whatever is sent to the admin API', () => {
+describeStores('whatever is sent to the admin API', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     await server.call('POST', '/apis', { audience: 'urn:orders', scopes: [{ name: 'read' }] })
     await server.call('POST', '/clients', { id: 'svc-a' })
   })
@@ -112,6 +113,8 @@ describe('whatever is sent to the admin API', () => {
     const answers = [
       await server.call('POST', '/clients', { id: canary, client_secret: canary }),
       await server.call('POST', '/clients', { id: 'x', secret: canary }),
+      await server.call('POST', '/clients', { id: 'x', name: `secret ${canary}` }),
+      await server.call('POST', '/clients/svc-a/secrets', { label: canary }),
       await server.call('POST', '/clients', { id: 'x', name: { secret: canary } }),
       await server.call('POST', '/clients', `{"id":"x","client_secret":"${canary}"`),
       await server.call('POST', '/apis', { audience: canary, scopes: canary }),

@@ -1,4 +1,5 @@
 import type { Database } from '../storage/store.ts'
+import type { AuditEventRow } from '../storage/tables.ts'
 import type { AuditHead } from './event.ts'
 
 const pageSize = 1000
@@ -32,28 +33,21 @@ export function exportHeads(database: Database): Promise<AuditHead[]> {
 }
 
 /**
- * The columns win over the text that was hashed: they are what is searched, so an alteration of them must show too.
- * A text that is no JSON any more gives an event that fits no hash.
+ * The event as it was hashed. The columns beside it are what is searched, so where one of them says otherwise the event
+ * is given a member more, and fits no hash; neither does a text that is no JSON any more.
  */
-export function exportedEvent(row: {
-  chain: string
-  sequence: number
-  time: string
-  type: string
-  outcome: string
-  client_id: string | null
-  event: string
-  hash: string
-}): ExportedEvent {
-  const { chain, sequence, time, type, outcome, hash } = row
-  const client = row.client_id === null ? {} : { client_id: row.client_id }
-  return { ...membersOf(row.event), chain, sequence, time, type, outcome, ...client, hash }
+export function exportedEvent(row: AuditEventRow): ExportedEvent {
+  const { event, hash, ...columns } = row
+  const members = membersOf(event)
+  const differing = Object.entries(columns).filter(([name, value]) => (members[name] ?? null) !== value)
+  const altered = differing.length === 0 ? {} : { altered_columns: differing.map(([name]) => name) }
+  return { ...members, ...altered, chain: row.chain, sequence: row.sequence, hash }
 }
 
 function membersOf(text: string): Record<string, unknown> {
   try {
-    const { client_id: _client, ...members } = JSON.parse(text)
-    return members
+    const members = JSON.parse(text)
+    return typeof members === 'object' && members !== null ? members : { unreadable: true }
   } catch {
     return { unreadable: true }
   }

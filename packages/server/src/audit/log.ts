@@ -32,6 +32,7 @@ export class AuditLog {
   readonly #store: Store
   readonly #key: KeyObject
   readonly #nowMilliseconds: () => number
+  readonly #afterChange: () => Promise<void>
   readonly #listeners = new Set<(events: readonly ChainedEvent[]) => void>()
   #chain: string
   #sequence = 0
@@ -42,11 +43,19 @@ export class AuditLog {
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
 
-  constructor(options: { store: Store; key: KeyObject; chain: string; nowMilliseconds?: () => number }) {
+  /** @param options.afterChange is waited for before a change counts as made; it must not fail */
+  constructor(options: {
+    store: Store
+    key: KeyObject
+    chain: string
+    nowMilliseconds?: () => number
+    afterChange?: () => Promise<void>
+  }) {
     this.#store = options.store
     this.#key = options.key
     this.#chain = options.chain
     this.#nowMilliseconds = options.nowMilliseconds ?? Date.now
+    this.#afterChange = options.afterChange ?? (async () => {})
   }
 
   get chain(): string {
@@ -106,10 +115,12 @@ export class AuditLog {
 
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        return this.#append(transaction, waiting)
-      })
+      const events = await this.#retrying(() =>
+        this.#store.transaction(async (transaction) => {
+          await this.#findPosition(transaction)
+          return this.#append(transaction, waiting)
+        }),
+      )
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -121,19 +132,40 @@ export class AuditLog {
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
     let changed = false
     try {
-      const { events, result } = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        const result = await change(transaction)
-        changed = true
-        const told = typeof fact === 'function' ? fact() : fact
-        return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
-      })
+      const { events, result } = await this.#retrying(
+        () =>
+          this.#store.transaction(async (transaction) => {
+            changed = false
+            await this.#findPosition(transaction)
+            const result = await change(transaction)
+            changed = true
+            const told = typeof fact === 'function' ? fact() : fact
+            return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+          }),
+        () => changed,
+      )
       this.#advance(events)
-      resolve(result)
+      // Not waited for here: what is told of the change may itself have something to record.
+      void this.#afterChange().finally(() => resolve(result))
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
       reject(changed ? asUnavailable(error) : (error as Error))
+    }
+  }
+
+  /**
+   * Another process may write the same chain: two on one SQLite file, or two replicas of one name. Whoever comes second
+   * finds the place taken, looks where the chain ends now, and writes there.
+   */
+  async #retrying<T>(write: () => Promise<T>, ours: () => boolean = () => true): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await write()
+      } catch (error) {
+        this.#positionKnown = false
+        if (attempt === 3 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+      }
     }
   }
 

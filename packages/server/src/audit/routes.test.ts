@@ -1,13 +1,14 @@
 import { createPublicKey } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 import { chainHash, chainStart, eventText, isHeadSigned } from './chain.ts'
 import type { ChainedEvent } from './event.ts'
 
-describe('audit events', () => {
+describeStores('audit events', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     for (let n = 0; n < 12; n += 1) await server.call('POST', '/clients', { id: `svc-${n}` })
   })
   afterAll(() => server.close())

@@ -38,8 +38,12 @@ export interface RemoteKeys {
 
 /** Remembers which assertions were used, on every replica. */
 export interface SingleUseAssertions {
-  /** True the first time, false ever after until `expiresAt` (seconds since the epoch). */
-  firstUse(id: string, expiresAt: number): boolean | Promise<boolean>
+  /**
+   * True the first time, false ever after until `expiresAt` (seconds since the epoch). False too for what was issued
+   * before this memory began, as it may have been used then.
+   * @throws StoreError `unavailable` when it cannot tell
+   */
+  firstUse(id: string, expiresAt: number, issuedAt: number): boolean | Promise<boolean>
 }
 
 /** One way in which a client proves itself; registered in `client-auth-methods.ts`. */

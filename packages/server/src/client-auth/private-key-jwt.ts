@@ -55,8 +55,11 @@ export const privateKeyJwt: ClientAuthMethod = {
       const { jti, expiresAt } = checkClientAssertion(parsed, rulesFor(client, context), context.now())
       if (client.disabled) throw fail('the client is disabled')
       if (client.authMethods && !client.authMethods.includes(method)) throw fail(`the client may not use ${method}`)
-      if (!(await context.assertions.firstUse(`${client.id}\n${jti}`, expiresAt + leewaySeconds))) {
-        throw fail('the assertion was used before')
+      const issuedAt = issueTime(parsed, expiresAt)
+      if (!(await context.assertions.firstUse(`${client.id}\n${jti}`, expiresAt + leewaySeconds, issuedAt))) {
+        throw fail(
+          'the assertion was used before, or is older than the memory of used ones (a restored store, an empty Redis)',
+        )
       }
     } catch (error) {
       throw error instanceof TokenError ? fail(error.message) : error
@@ -91,8 +94,17 @@ async function keyOf(
     const key = await context.remoteKeys(client.jwksUri).keyFor(header)
     return { key, credentialId: `jwks_uri#${header.kid ?? ''}`.slice(0, 128) }
   } catch (error) {
-    throw new ClientAuthFailure(method, client.id, `the client's jwks_uri could not be read: ${(error as Error).message}`)
+    throw new ClientAuthFailure(
+      method,
+      client.id,
+      `the client's jwks_uri could not be read: ${(error as Error).message}`,
+    )
   }
+}
+
+/** Where an assertion does not say when it was issued, it may have been at the earliest that its expiry allows. */
+function issueTime({ claims }: ParsedJws, expiresAt: number): number {
+  return typeof claims.iat === 'number' ? claims.iat : expiresAt - longestLifetimeSeconds
 }
 
 function rulesFor(client: ClientRecord, context: ClientAuthContext) {

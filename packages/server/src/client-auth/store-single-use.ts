@@ -9,6 +9,8 @@ export function createStoreSingleUse({ database }: Store, now: () => number): Si
   let pruneAt = 0
   return {
     async firstUse(id, expiresAt) {
+      // It may have been pruned already: what is not remembered must not be taken for new.
+      if (expiresAt <= now()) return false
       if (now() >= pruneAt) {
         pruneAt = now() + 60
         await database.deleteFrom('used_assertions').where('expires_at', '<', now()).execute()

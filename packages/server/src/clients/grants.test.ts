@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
 import { adminAudience, adminScopeNames } from '../admin/admin-scopes.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 
 const orders = 'https://orders.example.com/v1'
 const grant = (client: string, api: string) => `/clients/${client}/grants/${encodeURIComponent(api)}`
 
-describe('grants', () => {
+describeStores('grants', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     await server.call('POST', '/apis', { audience: orders, scopes: [{ name: 'read' }, { name: 'write' }] })
     await server.call('POST', '/clients', { id: 'svc-a' })
   })

@@ -52,9 +52,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
     frameworkErrors: answerFrameworkError,
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
     // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
     routerOptions: { maxParamLength: 1024 },
-    ...(options.tls ? { https: options.tls } : {}),
   }) as unknown as FastifyInstance
   let draining = false
   app.addHook('preClose', async () => {

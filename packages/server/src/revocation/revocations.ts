@@ -32,9 +32,9 @@ export class Revocations {
   constructor(options: { store: Store; feed: ChangeFeed; now: () => number }) {
     this.#store = options.store
     this.#now = options.now
-    options.feed.onChange((change) => {
+    options.feed.onChange(async (change) => {
       // A reading that fails is made up for by the next: the feed says `everything` until it is back in touch.
-      if (change === 'everything' || change.kind === 'revocation') void this.load().catch(() => {})
+      if (change === 'everything' || change.kind === 'revocation') await this.load().catch(() => {})
     })
   }
 

@@ -8,7 +8,7 @@ const known = Buffer.from('countersign')
  * Makes sure that this is the master key that the database was made with, before anything is written under another.
  * @throws StoreError `wrong_master_key`
  */
-export async function checkMasterKey({ database }: Store, masterKey: MasterKey): Promise<void> {
+export async function checkMasterKey({ database }: Pick<Store, 'database'>, masterKey: MasterKey): Promise<void> {
   await database
     .insertInto('settings')
     .values({ name: setting, value: masterKey.seal(known, setting) })

@@ -1,8 +1,9 @@
-import { createPrivateKey } from 'node:crypto'
-import { createSigner, type PublicJwk, type Signer, type SigningAlgorithm } from '@countersign/tokens'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { createSigner, jwkThumbprint, type PublicJwk, type Signer, type SigningAlgorithm } from '@countersign/tokens'
 import type { MasterKey } from '../sealing/master-key.ts'
 import type { ChangeFeed } from '../storage/change-feed.ts'
 import { type Store, StoreError } from '../storage/store.ts'
+import type { SigningKeyRow } from '../storage/tables.ts'
 
 export interface PublishedKey {
   kid: string
@@ -20,12 +21,17 @@ export class KeyRing {
   #version = 0
   #loading: Promise<void> | undefined
 
-  constructor(options: { store: Store; feed: ChangeFeed; masterKey: MasterKey }) {
+  constructor(options: { store: Store; feed: ChangeFeed; masterKey: MasterKey; onError?: (error: unknown) => void }) {
     this.#store = options.store
     this.#masterKey = options.masterKey
-    options.feed.onChange((change) => {
-      // Out of touch with the store the keys stay: they still verify, and issuing needs the store anyway.
-      if (change === 'everything' || change.kind === 'signing_key') void this.load().catch(() => {})
+    // Out of touch with the store the keys stay: they still verify, and issuing needs the store anyway. The feed comes
+    // back to a reading that failed, and what cannot be opened is for `load`'s own callers to say.
+    options.feed.onChange(async (change) => {
+      if (change !== 'everything' && change.kind !== 'signing_key') return
+      await this.load().catch((error) => {
+        options.onError?.(error)
+        if ((error as { code?: string }).code !== 'corrupt_key') throw error
+      })
     })
   }
 
@@ -41,7 +47,11 @@ export class KeyRing {
   /** @throws StoreError `unavailable` when there is no active key for this algorithm */
   signerFor(algorithm: SigningAlgorithm): Signer {
     const signer = this.#signers.get(algorithm)
-    if (!signer) throw new StoreError('unavailable', `no active ${algorithm} signing key; make one with: countersign key rotate --alg ${algorithm}`)
+    if (!signer)
+      throw new StoreError(
+        'unavailable',
+        `no active ${algorithm} signing key; make one with: countersign key rotate --alg ${algorithm}`,
+      )
     return signer
   }
 
@@ -49,7 +59,10 @@ export class KeyRing {
     return this.#signers.has(algorithm)
   }
 
-  /** Reads the keys anew. Calls that come while one is under way wait for one that begins after them. */
+  /**
+   * Reads the keys anew. Calls that come while one is under way wait for one that begins after them.
+   * @throws StoreError `unavailable`, and then the keys stay as they are; `corrupt_key`, and then all but that one serve
+   */
   async load(): Promise<void> {
     const previous = this.#loading
     const loading = (async () => {
@@ -69,15 +82,16 @@ export class KeyRing {
       .orderBy('kid')
       .execute()
     const signers = new Map<SigningAlgorithm, Signer>()
+    let fault: StoreError | undefined
     for (const row of rows) {
       if (row.status !== 'active') continue
-      const key = createPrivateKey({
-        key: this.#masterKey.open(row.sealed_private_key, `signing-key/${row.kid}`),
-        format: 'der',
-        type: 'pkcs8',
-      })
       const algorithm = row.algorithm as SigningAlgorithm
-      signers.set(algorithm, createSigner({ algorithm, kid: row.kid, key, type: 'at+jwt' }))
+      try {
+        const key = openSigningKey(row, this.#masterKey)
+        signers.set(algorithm, createSigner({ algorithm, kid: row.kid, key, type: 'at+jwt' }))
+      } catch (error) {
+        fault = error as StoreError
+      }
     }
     this.#signers = signers
     this.#published = rows.map((row) => ({
@@ -87,5 +101,21 @@ export class KeyRing {
       publicJwk: JSON.parse(row.public_jwk),
     }))
     this.#version += 1
+    if (fault) throw fault
   }
+}
+
+/** @throws StoreError `corrupt_key` when it cannot be opened, or is not the private half of what is published */
+function openSigningKey(row: SigningKeyRow, masterKey: MasterKey): KeyObject {
+  try {
+    const der = masterKey.open(row.sealed_private_key, `signing-key/${row.kid}`)
+    const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    if (jwkThumbprint(createPublicKey(key).export({ format: 'jwk' }) as PublicJwk) === row.kid) return key
+  } catch {
+    // Said below, for every way in which it can be broken.
+  }
+  throw new StoreError(
+    'corrupt_key',
+    `the ${row.algorithm} signing key ${row.kid} in the database is damaged and cannot be opened; restore a backup, or give the key up: delete from signing_keys where kid = '${row.kid}'`,
+  )
 }

@@ -9,7 +9,7 @@ export const signingAlgorithms: readonly SigningAlgorithm[] = ['ES256', 'RS256',
 
 /** No access token lives longer, so a retired key may go this long (and a margin) after its last signature. */
 export const longestTokenLifetimeSeconds = 86_400
-const retirementSeconds = longestTokenLifetimeSeconds + 3600
+export const retirementSeconds = longestTokenLifetimeSeconds + 3600
 
 export interface LifecycleContext {
   store: Store
@@ -33,7 +33,7 @@ export async function ensureSigningKey(algorithm: SigningAlgorithm, context: Lif
   if (await activeKey(context.store.database, algorithm)) return
   const generated = await generateSigningKey(algorithm)
   await changeKeys({ type: 'signing_key.created', target: generated.kid }, context, async (transaction) => {
-    if (await activeKey(transaction, algorithm)) return
+    if (await activeKey(transaction, algorithm)) return nothingToDo
     await insertKey(transaction, generated, 'active', context)
   })
 }
@@ -71,12 +71,17 @@ export async function rotateSigningKey(
  * @returns false when there is no such key
  */
 export async function revokeSigningKey(kid: string, context: LifecycleContext, actor: Actor = {}): Promise<boolean> {
-  const row = await context.store.database.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+  const row = await context.store.database
+    .selectFrom('signing_keys')
+    .selectAll()
+    .where('kid', '=', kid)
+    .executeTakeFirst()
   if (!row || row.status === 'revoked') return false
   const algorithm = row.algorithm as SigningAlgorithm
   const spare = await generateSigningKey(algorithm)
-  await changeKeys({ ...actor, type: 'signing_key.revoked', target: kid }, context, async (transaction) => {
+  return changeKeys({ ...actor, type: 'signing_key.revoked', target: kid }, context, async (transaction) => {
     const current = await transaction.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+    if (!current || current.status === 'revoked') return nothingToDo
     await setStatus(transaction, kid, { status: 'revoked', revoked_at: context.now(), sealed_private_key: '' })
     const revision = await announce(transaction, context.store, { kind: 'revocation', id: kid, at: context.now() })
     await transaction
@@ -91,12 +96,11 @@ export async function revokeSigningKey(kid: string, context: LifecycleContext, a
         expires_at: context.now() + retirementSeconds,
       })
       .execute()
-    if (current?.status !== 'active') return
+    if (current.status !== 'active') return
     const next = await keyWithStatus(transaction, algorithm, 'next')
     if (next) await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
     else await insertKey(transaction, spare, 'active', context)
   })
-  return true
 }
 
 /** What is due now: publishing a next key, rotating, forgetting. Any replica may do it; doing it twice does nothing. */
@@ -119,7 +123,7 @@ export async function tendSigningKeys(context: LifecycleContext): Promise<void> 
 async function publishNext(algorithm: SigningAlgorithm, context: LifecycleContext): Promise<void> {
   const generated = await generateSigningKey(algorithm)
   await changeKeys({ type: 'signing_key.published', target: generated.kid }, context, async (transaction) => {
-    if (await keyWithStatus(transaction, algorithm, 'next')) return
+    if (await keyWithStatus(transaction, algorithm, 'next')) return nothingToDo
     await insertKey(transaction, generated, 'next', context)
   })
 }
@@ -129,7 +133,7 @@ async function rotateIfStillActive(active: SigningKeyRow, context: LifecycleCont
   const algorithm = active.algorithm as SigningAlgorithm
   await changeKeys({ type: 'signing_key.rotated', target: active.kid }, context, async (transaction) => {
     const next = await keyWithStatus(transaction, algorithm, 'next')
-    if ((await activeKey(transaction, algorithm))?.kid !== active.kid || !next) return
+    if ((await activeKey(transaction, algorithm))?.kid !== active.kid || !next) return nothingToDo
     await retireActive(transaction, algorithm, context)
     await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
   })
@@ -145,22 +149,39 @@ async function forgetRetired(context: LifecycleContext): Promise<void> {
     .execute()
   for (const { kid } of due) {
     await changeKeys({ type: 'signing_key.deleted', target: kid }, context, async (transaction) => {
-      await transaction.deleteFrom('signing_keys').where('kid', '=', kid).where('status', '=', 'retired').execute()
+      const { numDeletedRows } = await transaction
+        .deleteFrom('signing_keys')
+        .where('kid', '=', kid)
+        .where('status', '=', 'retired')
+        .executeTakeFirstOrThrow()
+      return numDeletedRows > 0n ? undefined : nothingToDo
     })
   }
 }
 
-/** Takes the revision's row lock first, so that no two replicas change keys at the same time. */
+/** What a change returns when another replica was first: then nothing is written, not even the audit event. */
+const nothingToDo = Symbol('nothing to do')
+
+/**
+ * Takes the revision's row lock first, so that no two replicas change keys at the same time.
+ * @returns whether anything was changed
+ */
 async function changeKeys(
   fact: KeyFact | (() => KeyFact),
   context: LifecycleContext,
-  change: (transaction: StoreTransaction) => Promise<void>,
-): Promise<void> {
+  change: (transaction: StoreTransaction) => Promise<unknown>,
+): Promise<boolean> {
   const told = () => ({ outcome: 'success' as const, ...(typeof fact === 'function' ? fact() : fact) })
-  await context.audit.recordChange(told, async (transaction) => {
-    await announce(transaction, context.store, { kind: 'signing_key', id: '', at: context.now() })
-    await change(transaction)
-  })
+  try {
+    await context.audit.recordChange(told, async (transaction) => {
+      await announce(transaction, context.store, { kind: 'signing_key', id: '', at: context.now() })
+      if ((await change(transaction)) === nothingToDo) throw nothingToDo
+    })
+    return true
+  } catch (error) {
+    if (error === nothingToDo) return false
+    throw error
+  }
 }
 
 interface KeyFact extends Actor {
@@ -168,11 +189,11 @@ interface KeyFact extends Actor {
   target: string
 }
 
-function insertKey(
+export function insertKey(
   transaction: StoreTransaction,
   generated: Awaited<ReturnType<typeof generateSigningKey>>,
   status: 'next' | 'active',
-  { masterKey, now }: LifecycleContext,
+  { masterKey, now }: Pick<LifecycleContext, 'masterKey' | 'now'>,
 ): Promise<unknown> {
   const { kid, algorithm, privateKey, publicJwk } = generated
   const der = privateKey.export({ format: 'der', type: 'pkcs8' })

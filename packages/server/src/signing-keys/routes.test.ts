@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 
-describe('signing keys', () => {
+describeStores('signing keys', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
   })
   afterAll(() => server.close())
   const published = async () =>
@@ -55,10 +56,10 @@ describe('signing keys', () => {
   })
 })
 
-describe('revocations by an administrator', () => {
+describeStores('revocations by an administrator', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
   })
   afterAll(() => server.close())
 

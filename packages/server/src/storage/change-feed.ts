@@ -11,6 +11,7 @@ export interface Change {
 }
 
 const pollMilliseconds = 500
+const largestRead = 1000
 const keptSeconds = 3600
 
 /**
@@ -28,10 +29,16 @@ export async function announce(
     .where('id', '=', 1)
     .returning('value')
     .executeTakeFirstOrThrow()
-  await transaction.insertInto('changes').values({ revision, ...change }).execute()
+  await transaction
+    .insertInto('changes')
+    .values({ revision, ...change })
+    .execute()
   if (store.kind === 'postgres') await sql`select pg_notify(${notifyChannel}, '')`.execute(transaction)
   return revision
 }
+
+/** May be asynchronous; what it rejects with makes the feed tell it `'everything'` until it succeeds. */
+export type ChangeListener = (change: Change | 'everything') => unknown
 
 /**
  * Tells this replica what any replica has changed: at once by notification, and within half a second by asking, so
@@ -39,47 +46,61 @@ export async function announce(
  */
 export class ChangeFeed {
   readonly #store: Store
-  readonly #listeners = new Set<(change: Change | 'everything') => void>()
+  readonly #listeners = new Set<ChangeListener>()
   #revision = 0
+  /** Out of touch with the store, or a listener has failed: what was told counts for nothing. */
+  #lost = false
   #timer: NodeJS.Timeout | undefined
+  #retry: NodeJS.Timeout | undefined
   #stopListening: (() => Promise<void>) | undefined
   #running: Promise<void> | undefined
+  #runningSince = 0
   #again = false
+  #stopped = false
 
   constructor(store: Store) {
     this.#store = store
   }
 
   /** `'everything'` means: forget all that you know, the feed cannot tell what changed. */
-  onChange(listener: (change: Change | 'everything') => void): void {
+  onChange(listener: ChangeListener): void {
     this.#listeners.add(listener)
   }
 
   async start(): Promise<void> {
-    this.#revision = await this.#latest()
+    this.#revision = await latestRevision(this.#store)
     this.#stopListening = await this.#store.listen(() => void this.catchUp())
     if (this.#store.kind === 'postgres') {
-      this.#timer = setInterval(() => void this.catchUp(), pollMilliseconds)
+      this.#timer = setInterval(() => this.#poll(), pollMilliseconds)
       this.#timer.unref()
     }
   }
 
-  /** Resolves when every change committed before the call has been told. */
+  /** Resolves when every change committed before the call has been told, or the store cannot be asked. */
   async catchUp(): Promise<void> {
     if (this.#running) {
       this.#again = true
       return this.#running
     }
-    this.#running = this.#drain().finally(() => {
-      this.#running = undefined
-    })
+    this.#runningSince = performance.now()
+    this.#running = this.#drain()
     return this.#running
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true
     clearInterval(this.#timer)
+    clearTimeout(this.#retry)
     await this.#stopListening?.()
     await this.#running
+  }
+
+  #poll(): void {
+    // A store that lets us wait may have been changed meanwhile: what is cached is not known to be right any more.
+    if (this.#running && performance.now() - this.#runningSince > pollMilliseconds) {
+      void this.#tell('everything').catch(() => {})
+    }
+    void this.catchUp()
   }
 
   async #drain(): Promise<void> {
@@ -88,41 +109,61 @@ export class ChangeFeed {
       try {
         await this.#readOnce()
       } catch {
-        // Out of touch with the store, what is cached may be wrong: forget it, and what asks next will ask the store.
-        this.#tell('everything')
-        return
+        this.#lose()
       }
-    } while (this.#again)
+    } while (this.#again && !this.#lost)
+    // At once, not when the promise settles: a call in between would wait for a reading that is over.
+    this.#running = undefined
+  }
+
+  /** Forgets everything now; the next reading that succeeds forgets it once more and goes on from there. */
+  #lose(): void {
+    this.#lost = true
+    void this.#tell('everything').catch(() => {})
+    if (this.#stopped) return
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => void this.catchUp(), pollMilliseconds)
+    this.#retry.unref()
   }
 
   async #readOnce(): Promise<void> {
+    const latest = await latestRevision(this.#store)
+    if (this.#lost || latest < this.#revision) {
+      // After a failover or a restore the counter may have gone back: its numbers mean other changes now.
+      await this.#tell('everything')
+      this.#revision = latest
+      this.#lost = false
+      return
+    }
+    if (latest === this.#revision) return
     const rows = await this.#store.database
       .selectFrom('changes')
       .selectAll()
       .where('revision', '>', this.#revision)
       .orderBy('revision')
-      .limit(1000)
+      .limit(largestRead)
       .execute()
-    const first = rows[0]
-    const last = rows.at(-1)
-    if (!first || !last) return
-    if (first.revision !== this.#revision + 1) this.#tell('everything')
-    for (const { revision, kind, id } of rows) this.#tell({ revision, kind: kind as ChangeKind, id })
-    this.#revision = last.revision
-    if (rows.length === 1000) this.#again = true
+    const complete = rows[0]?.revision === this.#revision + 1
+    if (!complete) await this.#tell('everything')
+    else for (const { revision, kind, id } of rows) await this.#tell({ revision, kind: kind as ChangeKind, id })
+    this.#revision = complete ? (rows.at(-1)?.revision ?? latest) : Math.max(latest, rows.at(-1)?.revision ?? 0)
+    if (rows.length === largestRead) this.#again = true
   }
 
-  #tell(change: Change | 'everything'): void {
-    for (const listener of this.#listeners) listener(change)
+  async #tell(change: Change | 'everything'): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener(change)))
   }
+}
 
-  async #latest(): Promise<number> {
-    const row = await this.#store.database.selectFrom('store_revision').select('value').executeTakeFirst()
-    return row?.value ?? 0
-  }
+async function latestRevision({ database }: Store): Promise<number> {
+  const row = await database.selectFrom('store_revision').select('value').executeTakeFirst()
+  return row?.value ?? 0
 }
 
 /** Changes older than an hour are of use to no one: a replica that slept longer starts afresh. */
 export async function pruneChanges(store: Store, now: number): Promise<void> {
-  await store.database.deleteFrom('changes').where('at', '<', now - keptSeconds).execute()
+  await store.database
+    .deleteFrom('changes')
+    .where('at', '<', now - keptSeconds)
+    .execute()
 }

@@ -144,5 +144,9 @@ async function createFoundation(database: Kysely<unknown>): Promise<void> {
 }
 
 async function index(database: Kysely<unknown>, table: string, columns: string[]): Promise<void> {
-  await database.schema.createIndex(`${table}_${columns.join('_')}`).on(table).columns(columns).execute()
+  await database.schema
+    .createIndex(`${table}_${columns.join('_')}`)
+    .on(table)
+    .columns(columns)
+    .execute()
 }

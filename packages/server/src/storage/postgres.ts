@@ -6,6 +6,10 @@ import type { Tables } from './tables.ts'
 
 const channel = 'countersign_changes'
 const relistenMilliseconds = 500
+/** A statement that hangs (a failover, a lock) must not hold a request for ever. */
+const statementMilliseconds = 5_000
+/** The server ends a late statement itself; where it has stopped altogether, so do we. */
+const silenceMilliseconds = 7_000
 
 // Counters and times stay far below 2^53; as strings (pg's default for int8) they would not compare.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
@@ -20,18 +24,20 @@ export async function openPostgresStore(url: string): Promise<Store> {
     connectionString: url,
     max: 10,
     connectionTimeoutMillis: 5_000,
-    // A statement that hangs (a failover, a lock) must not hold a request for ever.
-    statement_timeout: 10_000,
+    statement_timeout: statementMilliseconds,
+    query_timeout: silenceMilliseconds,
+    keepAlive: true,
     application_name: 'countersign',
   })
-  // Idle connections that the server drops are replaced by the pool; without a listener this would end the process.
+  // Connections that the server drops are replaced by the pool, whether they are idle or within a transaction at that
+  // moment; without listeners either would end the process.
   pool.on('error', () => {})
+  pool.on('connect', (client) => void client.on('error', () => {}))
   const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withStoreErrors(pool) }) })
   try {
-    await pool.query('select 1')
-    await migrate(database)
+    await migrateUnhurried(url)
   } catch (error) {
-    await database.destroy()
+    await pool.end()
     throw new StoreError('unavailable', `PostgreSQL at ${describe(url)} cannot be used: ${(error as Error).message}`)
   }
   return {
@@ -42,7 +48,22 @@ export async function openPostgresStore(url: string): Promise<Store> {
     async ping() {
       await pool.query('select 1').catch(rethrow)
     },
-    close: () => database.destroy(),
+    async close() {
+      await database.destroy()
+      await pool.end()
+    },
+  }
+}
+
+/** Rebuilding a large table may take longer than any request should wait. */
+async function migrateUnhurried(url: string): Promise<void> {
+  const pool = new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 5_000 })
+  pool.on('error', () => {})
+  const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  try {
+    await migrate(database)
+  } finally {
+    await database.destroy()
   }
 }
 
@@ -89,28 +110,46 @@ function withStoreErrors(pool: pg.Pool): PostgresPool {
   return {
     async connect(): Promise<PostgresPoolClient> {
       const client = await pool.connect().catch(rethrow)
+      let broken: StoreError | undefined
       return {
         // kysely also knows a form for cursors, which nothing here uses.
-        query: (text: string, parameters: readonly unknown[]) => client.query(text, [...parameters]).catch(rethrow),
-        release: () => client.release(),
+        async query(text: string, parameters: readonly unknown[]) {
+          // A rollback over a connection that does not answer would wait as long again.
+          if (broken) throw broken
+          try {
+            return await client.query(text, [...parameters])
+          } catch (error) {
+            const told = asStoreError(error as Error)
+            if (told instanceof StoreError && told.code === 'unavailable') broken = told
+            throw told
+          }
+        },
+        // Closing it rolls back, and nobody gets a connection whose answers are still under way.
+        release: () => client.release(broken !== undefined),
       } as unknown as PostgresPoolClient
     },
-    end: () => pool.end(),
+    // kysely ends only a pool that it has used; the store ends it in any case.
+    end: async () => {},
   }
 }
 
+function rethrow(error: Error): never {
+  throw asStoreError(error)
+}
+
 /**
- * SQLSTATE class 23 is a broken constraint. Classes 08, 53, 57 and 58 (connection, resources, shutdown, system), a
- * server that became read-only, and errors with no SQLSTATE (sockets) mean that the store is away.
+ * SQLSTATE class 23 is a broken constraint. Classes 08, 40, 53, 55, 57, 58 and XX (connection, rollback, resources, state,
+ * shutdown, system, internal), a server that became read-only, and errors with no SQLSTATE (sockets, time-outs) mean
+ * that the store is away.
  */
-function rethrow(error: Error & { code?: string }): never {
+function asStoreError(error: Error & { code?: string }): Error {
   const code = error.code ?? ''
-  if (code.startsWith('23')) throw new StoreError('conflict', error.message, { cause: error })
+  if (code.startsWith('23')) return new StoreError('conflict', error.message, { cause: error })
   const sqlState = /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')
-  if (!sqlState || /^(08|53|57|58|25006|40)/.test(code)) {
-    throw new StoreError('unavailable', `the database failed: ${error.message}`, { cause: error })
+  if (!sqlState || /^(08|40|53|55|57|58|XX|25006)/.test(code)) {
+    return new StoreError('unavailable', `the database failed: ${error.message}`, { cause: error })
   }
-  throw error
+  return error
 }
 
 function describe(url: string): string {

@@ -33,7 +33,12 @@ export async function openSqliteStore(path: string): Promise<Store> {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   })
-  await migrate(database)
+  try {
+    await migrate(database)
+  } catch (error) {
+    await database.destroy()
+    throw new StoreError('unavailable', `the database file ${path} cannot be used: ${(error as Error).message}`)
+  }
   const listeners = new Set<() => void>()
   return {
     kind: 'sqlite',

@@ -17,7 +17,7 @@ export interface Store {
   close(): Promise<void>
 }
 
-export type StoreErrorCode = 'unavailable' | 'conflict' | 'wrong_master_key'
+export type StoreErrorCode = 'unavailable' | 'conflict' | 'wrong_master_key' | 'corrupt_key' | 'bad_backup'
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode

@@ -1,0 +1,89 @@
+import { createRedisRateLimiter, type RateLimiter, type RedisClient } from '@countersign/limits'
+import { createClient } from 'redis'
+import { StoreError } from '../storage/store.ts'
+
+export interface RedisConnection {
+  /** For `AuthoritySettings.redis`: remembers used assertions for every replica */
+  client: RedisClient
+  /** Counts for every replica together */
+  limiter: RateLimiter
+  close(): Promise<void>
+}
+
+const connectMilliseconds = 5_000
+const longestRetryMilliseconds = 1_000
+
+/**
+ * Connects to the Redis or Valkey that replicas share. While it is away later on, commands fail at once and whoever
+ * needs one refuses; the connection comes back by itself.
+ * @param url `redis://user:password@host:port/database`, or `rediss://` for TLS
+ * @param onError told of each failure of an established connection
+ * @throws StoreError `unavailable` with a sentence that says which Redis and why; it never holds the password
+ */
+export async function connectRedis(url: string, onError: (error: Error) => void = () => {}): Promise<RedisConnection> {
+  const client = createRedis(url, onError)
+  try {
+    await client.connect()
+    await refuseEviction(client)
+  } catch (error) {
+    client.destroy()
+    throw new StoreError('unavailable', `Redis at ${describe(url)} cannot be used: ${reason(error)}`)
+  }
+  return {
+    client,
+    limiter: createRedisRateLimiter({ client }),
+    close: async () => client.destroy(),
+  }
+}
+
+function createRedis(url: string, onError: (error: Error) => void) {
+  let connected = false
+  try {
+    const client = createClient({
+      url,
+      // A queue would let requests wait, and be counted, long after their callers have gone.
+      disableOfflineQueue: true,
+      socket: {
+        connectTimeout: connectMilliseconds,
+        // Unreachable at start is a mistake to be told of; unreachable later is an outage to be sat out.
+        reconnectStrategy: (retries, cause) =>
+          connected ? Math.min(50 * 2 ** retries, longestRetryMilliseconds) : cause,
+      },
+    })
+    client.on('ready', () => {
+      connected = true
+    })
+    client.on('error', (error: Error) => connected && onError(error))
+    return client
+  } catch (error) {
+    throw new StoreError('unavailable', `Redis at ${describe(url)} cannot be used: ${reason(error)}`)
+  }
+}
+
+/** An evicted assertion could be used again, and an evicted limit starts anew. */
+async function refuseEviction(client: RedisClient): Promise<void> {
+  const [, limit] = await setting(client, 'maxmemory')
+  const [, policy] = await setting(client, 'maxmemory-policy')
+  if (limit === undefined || limit === '0' || policy === undefined || policy === 'noeviction') return
+  throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set maxmemory-policy noeviction`)
+}
+
+/** Hosted Redis often forbids CONFIG; then its owner has to know. */
+async function setting(client: RedisClient, name: string): Promise<string[]> {
+  const answer = await client.sendCommand(['CONFIG', 'GET', name]).catch(() => [])
+  return Array.isArray(answer) ? answer.map(String) : []
+}
+
+function reason(error: unknown): string {
+  const { message, code } = error as Error & { code?: string }
+  return message || code || 'it did not answer'
+}
+
+function describe(url: string): string {
+  try {
+    const { hostname, port, pathname } = new URL(url)
+    return `${hostname || 'localhost'}:${port || 6379}${pathname.length > 1 ? pathname : ''}`
+  } catch {
+    return 'the configured address'
+  }
+}

@@ -1,0 +1,149 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, createGzip } from 'node:zlib'
+import { StoreError } from './store.ts'
+import type { Tables } from './tables.ts'
+
+const format = 'countersign-backup'
+const version = 1
+
+/** What a backup holds, in an order in which every row finds the rows that it refers to. With primary keys. */
+export const backupTables = {
+  settings: ['name'],
+  apis: ['id'],
+  clients: ['id'],
+  client_secrets: ['id'],
+  client_keys: ['id'],
+  client_grants: ['client_id', 'api_id'],
+  signing_keys: ['kid'],
+  revocations: ['revision'],
+  used_assertions: ['id'],
+  audit_events: ['chain', 'sequence'],
+  audit_heads: ['chain'],
+} as const satisfies Partial<Record<keyof Tables, readonly string[]>>
+
+export type BackupTable = keyof typeof backupTables
+export type Row = Record<string, string | number | null>
+
+export interface BackupHeader {
+  /** Seconds since the epoch: as of when the rows are */
+  createdAt: number
+  /** Names of the migrations that the schema had seen */
+  migrations: readonly string[]
+  /** The store's revision counter */
+  revision: number
+}
+
+export interface BackupRow {
+  table: BackupTable
+  row: Row
+}
+
+/**
+ * Writes gzipped lines of JSON: a header, each row as [table, row], and how many there were. The file appears under its
+ * name only when it is whole and on the disk, readable by its owner alone: it holds hashes and sealed keys.
+ * @returns how many rows
+ */
+export async function writeBackupFile(
+  file: string,
+  header: BackupHeader,
+  rows: AsyncIterable<BackupRow>,
+): Promise<number> {
+  let count = 0
+  async function* lines() {
+    yield `${JSON.stringify({ format, version, ...header })}\n`
+    for await (const { table, row } of rows) {
+      count += 1
+      yield `${JSON.stringify([table, row])}\n`
+    }
+    yield `${JSON.stringify({ rows: count })}\n`
+  }
+  const partial = `${file}.partial`
+  try {
+    await rm(partial, { force: true })
+    await pipeline(Readable.from(lines()), createGzip(), createWriteStream(partial, { mode: 0o600, flags: 'wx' }))
+    await onDisk(partial)
+    await rename(partial, file)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw error
+  }
+  return count
+}
+
+/**
+ * @returns the header, and the rows, whose end is only reached when the file was whole
+ * @throws StoreError `bad_backup` when the file is not a backup, is cut off or damaged, or is of a newer version
+ */
+export async function readBackupFile(
+  file: string,
+): Promise<{ header: BackupHeader; rows: AsyncGenerator<BackupRow, void>; close: () => void }> {
+  const lines = linesOf(file)
+  const first = await lines.next()
+  const header = parse(first.value ?? '') as BackupHeader & { format?: unknown; version?: unknown }
+  if (header?.format !== format) throw bad('it is not a backup that countersign made')
+  if (header.version !== version) throw bad('it was made by a newer version of countersign: restore it with that one')
+  return { header, rows: rowsOf(lines), close: () => void lines.return() }
+}
+
+async function* rowsOf(lines: AsyncGenerator<string, void>): AsyncGenerator<BackupRow, void> {
+  let count = 0
+  for await (const line of lines) {
+    const value = parse(line)
+    if (!Array.isArray(value)) {
+      if ((value as { rows?: unknown } | null)?.rows !== count) throw bad('rows are missing')
+      return
+    }
+    const [table, row] = value
+    if (!Object.hasOwn(backupTables, String(table)) || !isRow(row)) throw bad(`row ${count + 1} is not one of ours`)
+    count += 1
+    yield { table, row }
+  }
+  throw bad('it is cut off')
+}
+
+async function* linesOf(file: string): AsyncGenerator<string, void> {
+  const source = createReadStream(file)
+  const text = source.pipe(createGunzip())
+  source.on('error', (error) => text.destroy(error))
+  const reader = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY })
+  // readline ends quietly when its input fails.
+  let failure: Error | undefined
+  text.on('error', (error) => {
+    failure = error
+    reader.close()
+  })
+  try {
+    for await (const line of reader) yield line
+    if (failure)
+      throw bad((failure as NodeJS.ErrnoException).code === 'ENOENT' ? `there is no file ${file}` : failure.message)
+  } finally {
+    source.destroy()
+  }
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    throw bad('it is not a backup, or is damaged')
+  }
+}
+
+function isRow(value: unknown): value is Row {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.values(value).every((item) => item === null || typeof item === 'string' || typeof item === 'number')
+}
+
+export function bad(why: string): StoreError {
+  return new StoreError('bad_backup', `the backup cannot be restored: ${why}`)
+}
+
+async function onDisk(file: string): Promise<void> {
+  const handle = await open(file, 'r+')
+  await handle.sync()
+  await handle.close()
+}

@@ -67,7 +67,10 @@ export class AuditLog {
    * Makes a change and records it in one transaction: neither can be without the other.
    * `fact` may be a function where it depends on what the change found; it is called after the change.
    */
-  recordChange<T>(fact: AuditFact | (() => AuditFact), change: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+  recordChange<T>(
+    fact: AuditFact | (() => AuditFact),
+    change: (transaction: StoreTransaction) => Promise<T>,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#changes.push({ fact, change, resolve: resolve as (result: unknown) => void, reject })
       this.#start()
@@ -102,10 +105,7 @@ export class AuditLog {
 
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        return this.#append(transaction, waiting)
-      })
+      const events = await this.#inChain((transaction) => this.#append(transaction, waiting))
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -115,12 +115,12 @@ export class AuditLog {
   }
 
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
-    let changed = false
+    let changing = false
     try {
-      const { events, result } = await this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
+      const { events, result } = await this.#inChain(async (transaction) => {
+        changing = true
         const result = await change(transaction)
-        changed = true
+        changing = false
         const told = typeof fact === 'function' ? fact() : fact
         return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
       })
@@ -129,8 +129,31 @@ export class AuditLog {
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
-      reject(changed ? asUnavailable(error) : (error as Error))
+      reject(changing ? (error as Error) : asUnavailable(error))
     }
+  }
+
+  /** Where another process writes under the same name, the chain is left to it: two cannot continue one chain. */
+  async #inChain<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+    const attempt = () =>
+      this.#store.transaction(async (transaction) => {
+        await this.#findPosition(transaction)
+        return work(transaction)
+      })
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof ChainTaken)) throw error
+      this.#beginChain()
+      return attempt()
+    }
+  }
+
+  #beginChain(): void {
+    this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
+    this.#sequence = 0
+    this.#hash = chainStart
+    this.#positionKnown = true
   }
 
   async #findPosition(transaction: StoreTransaction): Promise<void> {
@@ -150,9 +173,7 @@ export class AuditLog {
     // Writing on where rows were cut off or altered would sign the damage away: leave that chain as it is, for
     // `audit verify` to name, and begin another.
     if (last?.sequence !== head?.sequence || last?.hash !== head?.hash) {
-      this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
-      this.#sequence = 0
-      this.#hash = chainStart
+      this.#beginChain()
     } else {
       this.#sequence = last?.sequence ?? 0
       this.#hash = last?.hash ?? chainStart
@@ -176,7 +197,9 @@ export class AuditLog {
       rows.push([event.chain, sequence, event.time, event.type, event.outcome, event.client_id ?? null, text, hash])
     }
     const head = signHead({ chain: this.#chain, sequence, hash, time: new Date().toISOString() }, this.#key)
-    await insertRows(transaction, this.#store.kind, rows)
+    await insertRows(transaction, this.#store.kind, rows).catch((error) => {
+      throw (error as { code?: string }).code === 'conflict' ? new ChainTaken() : error
+    })
     await transaction
       .insertInto('audit_heads')
       .values(head)
@@ -194,6 +217,8 @@ export class AuditLog {
   }
 }
 
+class ChainTaken extends Error {}
+
 /** All rows travel as one JSON text: one parameter and one cached statement, however many there are. */
 async function insertRows(transaction: StoreTransaction, kind: Store['kind'], rows: unknown[][]): Promise<void> {
   const json = JSON.stringify(rows)
@@ -210,5 +235,7 @@ async function insertRows(transaction: StoreTransaction, kind: Store['kind'], ro
 
 function asUnavailable(error: unknown): StoreError {
   if (error instanceof StoreError && error.code === 'unavailable') return error
-  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, { cause: error })
+  return new StoreError('unavailable', `the audit event could not be written: ${(error as Error).message}`, {
+    cause: error,
+  })
 }

@@ -1,6 +1,7 @@
 // Installs the dependencies where they are missing or older than the lock file. Runs on Node 20.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './modern-node.js'
 
@@ -11,9 +12,9 @@ export function installDependencies() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   if (existsSync(marker) && readFileSync(marker, 'utf8') === fingerprint(lock)) return
   console.error('Installing dependencies (once, about half a minute) ...')
-  // Not `npm ci`: it refuses a lock file without the optional packages of platforms that this registry does not carry.
-  const words = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
-  const { status } = spawnSync('npm', words, { cwd: root, stdio: ['ignore', 2, 2] })
+  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, which not every registry has.
+  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
+  const { status } = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) {
     console.error(
       'npm could not install the dependencies; its own words are above. Check the network and run the command again.',
@@ -24,11 +25,5 @@ export function installDependencies() {
 }
 
 function fingerprint(lock) {
-  return `${process.arch} ${statSync(join(root, 'package-lock.json')).size} ${hash(lock)}`
-}
-
-function hash(text) {
-  let value = 0
-  for (let index = 0; index < text.length; index++) value = (value * 31 + text.charCodeAt(index)) | 0
-  return value
+  return `${process.arch} ${createHash('sha256').update(lock).digest('hex')}`
 }

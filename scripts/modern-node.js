@@ -11,6 +11,8 @@ export function modernNode() {
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath
   const bundled = join(root, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
   if (existsSync(bundled)) return bundled
-  console.error(`Countersign needs Node 24; this is ${process.version}. Install it from https://nodejs.org and try again.`)
+  console.error(
+    `Countersign needs Node 24; this is ${process.version}. Install it from https://nodejs.org and try again.`,
+  )
   process.exit(1)
 }

@@ -1,1 +1,6 @@
-export {}
+export type { AuthenticationMethod, PrivateKeyOption } from './authentication.ts'
+export { type CountersignClient, createClient, type ObtainedAccessToken, type TokenOptions } from './client.ts'
+export { ClientError, type ClientErrorCode, type ClientErrorDetails } from './client-error.ts'
+export type { ClientOptions } from './options.ts'
+export type { Target } from './targets.ts'
+export type { StoredToken, TokenStore } from './token-store.ts'

@@ -1,1 +1,9 @@
-export {}
+export type { RequestLike } from './bearer-token.ts'
+export type { Caller, CredentialMethod } from './caller.ts'
+export { createGuard, type Guard } from './guard.ts'
+export { GuardConfigurationError, GuardError, type GuardErrorCode, type Problem } from './guard-error.ts'
+export type { AcceptEvent, GuardOptions, RefusalEvent } from './guard-options.ts'
+export type { Requirement } from './requirement.ts'
+export { createRevocationFeed, type RevocationFeedOptions } from './revocation/revocation-feed.ts'
+export type { RevocableToken, RevocationSource } from './revocation/revocation-source.ts'
+export type { IssuerOptions, KeySource } from './trusted-issuer.ts'

@@ -55,18 +55,22 @@ export function parseCidr(text: string): Network {
 
 /** A set of addresses given as networks, for allow-lists and deny-lists. Throws LimitsError `invalid_address`. */
 export function createAddressList(cidrs: readonly string[]): { has(address: string): boolean } {
-  const list = new BlockList()
-  for (const { address, prefix, family } of cidrs.map(parseCidr)) list.addSubnet(address, prefix, family)
+  // One list a family: in a common one an IPv4 address is found in the IPv6 networks that hold its mapped form, so
+  // that ::/64 would hold all of IPv4.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
+  for (const { address, prefix, family } of cidrs.map(parseCidr)) lists[family].addSubnet(address, prefix, family)
   return {
     has(text) {
       const address = normaliseAddress(text)
-      return address !== undefined && list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+      if (address === undefined) return false
+      const family = isIPv4(address) ? 'ipv4' : 'ipv6'
+      return lists[family].check(address, family)
     },
   }
 }
 
 /** The first address of the network that `address` (normalised) lies in. */
-export function networkAddress(address: string, prefix: number, family: 'ipv4' | 'ipv6'): string {
+function networkAddress(address: string, prefix: number, family: 'ipv4' | 'ipv6'): string {
   const [groups, width] = family === 'ipv4' ? [address.split('.').map(Number), 8] : [groupsOf(address), 16]
   const masked = groups.map((group, index) => {
     const kept = Math.min(Math.max(prefix - index * width, 0), width)
@@ -77,7 +81,7 @@ export function networkAddress(address: string, prefix: number, family: 'ipv4' |
 }
 
 /** The eight groups of a normalised IPv6 address. */
-function groupsOf(address: string): number[] {
+export function groupsOf(address: string): number[] {
   const [head = '', tail] = address.split('::')
   const left = numbers(head)
   const right = numbers(tail ?? '')

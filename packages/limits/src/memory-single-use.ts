@@ -11,6 +11,8 @@ export interface MemorySingleUse extends SingleUse {
 export interface MemorySingleUseOptions {
   /** Milliseconds since the epoch. Default Date.now. */
   now?: () => number
+  /** Milliseconds that only go forward; default the process's monotonic clock. */
+  monotonicNow?: () => number
   /** Default 200,000. */
   maximumEntries?: number
 }
@@ -20,33 +22,44 @@ export interface MemorySingleUseOptions {
  * forget one: a flood must not make a used assertion usable again.
  */
 export function createMemorySingleUse(options: MemorySingleUseOptions = {}): MemorySingleUse {
-  const { now = Date.now, maximumEntries = 200_000 } = options
-  const expiries = new Map<string, number>()
+  const { now = Date.now, monotonicNow = () => performance.now(), maximumEntries = 200_000 } = options
+  const uses = new Map<string, Use>()
   let sweptAt = Number.NEGATIVE_INFINITY
 
   function firstUse(id: string, expiresAt: number): boolean {
     const nowSeconds = now() / 1_000
+    const steadySeconds = monotonicNow() / 1_000
     if (!(expiresAt > nowSeconds)) return false
-    sweep(nowSeconds)
+    sweep(nowSeconds, steadySeconds)
     const key = storeKey(id)
-    const known = expiries.get(key)
-    if (known !== undefined && known > nowSeconds) return false
-    if (known === undefined && expiries.size >= maximumEntries) {
+    const known = uses.get(key)
+    if (known !== undefined && !hasExpired(known, nowSeconds, steadySeconds)) return false
+    if (known === undefined && uses.size >= maximumEntries) {
       throw new LimitsError(
         'capacity',
         `${maximumEntries} unexpired identifiers are remembered; no more can be accepted`,
       )
     }
-    expiries.set(key, expiresAt)
+    uses.set(key, { expiresAt, steadyExpiresAt: steadySeconds + expiresAt - nowSeconds })
     return true
   }
 
   /** At most once a second, so that a flood pays for one pass and not for one per identifier. */
-  function sweep(nowSeconds: number): void {
-    if (Math.abs(nowSeconds - sweptAt) < 1) return
-    sweptAt = nowSeconds
-    for (const [key, expiresAt] of expiries) if (expiresAt <= nowSeconds) expiries.delete(key)
+  function sweep(nowSeconds: number, steadySeconds: number): void {
+    if (steadySeconds - sweptAt < 1) return
+    sweptAt = steadySeconds
+    for (const [key, use] of uses) if (hasExpired(use, nowSeconds, steadySeconds)) uses.delete(key)
   }
 
   return { firstUse, startedAt: now() / 1_000 }
+}
+
+interface Use {
+  expiresAt: number
+  steadyExpiresAt: number
+}
+
+/** By both clocks: one that leaps ahead and is set back again must not make a used identifier usable in between. */
+function hasExpired(use: Use, nowSeconds: number, steadySeconds: number): boolean {
+  return use.expiresAt <= nowSeconds && use.steadyExpiresAt <= steadySeconds
 }

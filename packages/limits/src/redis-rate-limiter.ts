@@ -33,11 +33,11 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisR
       String(cells.toleranceMicroseconds),
       now === undefined ? '' : String(Math.floor(now() * 1_000)),
     ]
-    const ahead = Number(await evaluate(words))
-    if (!Number.isSafeInteger(ahead) || ahead < 0) {
+    const answer = await evaluate(words)
+    if (typeof answer !== 'string' || !/^\d{1,16}$/.test(answer)) {
       throw new LimitsError('store_unavailable', 'Redis answered the rate limit with something that is no number')
     }
-    return decide(limit, cells, cost, ahead).decision
+    return decide(limit, cells, cost, Number(answer)).decision
   }
 
   async function evaluate(words: string[]): Promise<unknown> {
@@ -53,7 +53,7 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisR
 }
 
 // Answers how far ahead of the clock the key was; what that means is decided by the same code as in memory.
-// Numbers above 2^31 go through %.0f: Lua's tostring would round them.
+// Numbers leave it as %.0f: as a Lua number the answer would be cut to an integer reply, and tostring rounds.
 const script = `
 local now = tonumber(ARGV[3])
 if not now then

@@ -3,6 +3,10 @@ import { ask, type RedisClient } from './redis-client.ts'
 import type { SingleUse } from './single-use.ts'
 import { storeKey } from './store-key.ts'
 
+export interface RedisSingleUse extends SingleUse {
+  firstUse(id: string, expiresAt: number): Promise<boolean>
+}
+
 export interface RedisSingleUseOptions {
   client: RedisClient
   /** Before every key. Default `countersign:used:`. */
@@ -14,7 +18,7 @@ export interface RedisSingleUseOptions {
 }
 
 /** Single use across all replicas on one Redis. Redis must not evict (`maxmemory-policy noeviction`). */
-export function createRedisSingleUse(options: RedisSingleUseOptions): SingleUse {
+export function createRedisSingleUse(options: RedisSingleUseOptions): RedisSingleUse {
   const { client, prefix = 'countersign:used:', now = Date.now, timeoutMilliseconds = 1_000 } = options
   return {
     async firstUse(id, expiresAt) {

@@ -90,8 +90,10 @@ function exchange(request: ClientRequest, shown: string, options: GuardedFetchOp
       request.destroy()
     }
     request.on('error', refuse)
-    request.on('close', () => refuse(new Error('closed')))
+    const closedEarly = () => refuse(new Error('closed without an answer'))
+    request.on('close', closedEarly)
     request.on('response', (response) => {
+      request.off('close', closedEarly)
       readResponse(response, request, shown, options).then(fulfil, refuse)
     })
     request.end()

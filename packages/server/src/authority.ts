@@ -7,6 +7,8 @@ import { createRedisSingleUse } from './client-auth/redis-single-use.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
 import { CredentialUse } from './clients/credential-use.ts'
 import { ClientDirectory } from './clients/directory.ts'
+import { pruneRevocations } from './revocation/feed.ts'
+import { Revocations } from './revocation/revocations.ts'
 import { checkMasterKey } from './sealing/check-master-key.ts'
 import type { MasterKey } from './sealing/master-key.ts'
 import { KeyRing } from './signing-keys/key-ring.ts'
@@ -45,6 +47,7 @@ export interface Authority {
   readonly clients: ClientDirectory
   readonly assertions: SingleUseAssertions
   readonly credentialUse: CredentialUse
+  readonly revocations: Revocations
   readonly keys: LifecycleContext
   /** Seconds since the epoch */
   readonly now: () => number
@@ -66,6 +69,8 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       key: settings.masterKey.auditKey,
       chain: chainName(store, settings, restored),
       nowMilliseconds,
+      // Whoever was told that a secret is revoked must not see it accepted by the very replica that told him.
+      afterChange: () => feed.catchUp(),
     })
     const keyRing = new KeyRing({
       store,
@@ -75,6 +80,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     })
     const clients = new ClientDirectory({ store, feed })
     const credentialUse = new CredentialUse(store, now)
+    const revocations = new Revocations({ store, feed, now })
     const keys: LifecycleContext = {
       store,
       masterKey: settings.masterKey,
@@ -87,10 +93,12 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     await feed.start()
     await ensureSigningKey('ES256', keys)
     await keyRing.load()
+    await revocations.start()
     const tending = setInterval(() => {
       const failed = (what: string) => (error: unknown) => settings.onError?.(what, error)
       void tendSigningKeys(keys).catch(failed('tending the signing keys'))
       void pruneChanges(store, now()).catch(failed('pruning the change feed'))
+      void pruneRevocations(store, now()).catch(failed('pruning the revocations'))
     }, tendMilliseconds)
     tending.unref()
     return {
@@ -103,10 +111,12 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       clients,
       assertions: assertionsFor(store, settings, now, restored),
       credentialUse,
+      revocations,
       keys,
       now,
       async close() {
         clearInterval(tending)
+        revocations.stop()
         await feed.stop()
         await credentialUse.stop()
         await audit.flush()

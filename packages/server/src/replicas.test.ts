@@ -143,7 +143,7 @@ describePostgres('two replicas on one PostgreSQL', () => {
 })
 
 describe('one replica name used twice', () => {
-  it.skipIf(!process.env.COUNTERSIGN_TEST_POSTGRES_URL)('ends in two chains, each whole, not in refusals', async () => {
+  it.skipIf(!process.env.COUNTERSIGN_TEST_POSTGRES_URL)('has nothing refused', async () => {
     const fresh = await freshDatabase('postgres')
     const [one, other] = await startReplicas(fresh.url, () => ({ settings: { replica: 'same' } }))
     const client = await one.addClient('svc')

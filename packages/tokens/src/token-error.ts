@@ -21,7 +21,7 @@ export type TokenErrorCode =
 export class TokenError extends Error {
   override readonly name = 'TokenError'
   readonly code: TokenErrorCode
-  readonly part?: string
+  declare readonly part?: string
 
   constructor(code: TokenErrorCode, message: string, part?: string) {
     super(message)

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
 import { chainHash, chainStart, eventText, signHead } from './chain.ts'
 import type { AuditFact, ChainedEvent } from './event.ts'
+import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
@@ -31,6 +32,7 @@ export class AuditLog {
   readonly #store: Store
   readonly #key: KeyObject
   readonly #nowMilliseconds: () => number
+  readonly #afterChange: () => Promise<void>
   readonly #listeners = new Set<(events: readonly ChainedEvent[]) => void>()
   #chain: string
   #sequence = 0
@@ -41,11 +43,19 @@ export class AuditLog {
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
 
-  constructor(options: { store: Store; key: KeyObject; chain: string; nowMilliseconds?: () => number }) {
+  /** @param options.afterChange is waited for before a change counts as made; it must not fail */
+  constructor(options: {
+    store: Store
+    key: KeyObject
+    chain: string
+    nowMilliseconds?: () => number
+    afterChange?: () => Promise<void>
+  }) {
     this.#store = options.store
     this.#key = options.key
     this.#chain = options.chain
     this.#nowMilliseconds = options.nowMilliseconds ?? Date.now
+    this.#afterChange = options.afterChange ?? (async () => {})
   }
 
   get chain(): string {
@@ -105,7 +115,12 @@ export class AuditLog {
 
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#inChain((transaction) => this.#append(transaction, waiting))
+      const events = await this.#retrying(() =>
+        this.#store.transaction(async (transaction) => {
+          await this.#findPosition(transaction)
+          return this.#append(transaction, waiting)
+        }),
+      )
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -115,17 +130,24 @@ export class AuditLog {
   }
 
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
+    // What the store throws before and after the change is the log's own business.
     let changing = false
     try {
-      const { events, result } = await this.#inChain(async (transaction) => {
-        changing = true
-        const result = await change(transaction)
-        changing = false
-        const told = typeof fact === 'function' ? fact() : fact
-        return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
-      })
+      const { events, result } = await this.#retrying(
+        () =>
+          this.#store.transaction(async (transaction) => {
+            await this.#findPosition(transaction)
+            changing = true
+            const result = await change(transaction)
+            changing = false
+            const told = typeof fact === 'function' ? fact() : fact
+            return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+          }),
+        () => !changing,
+      )
       this.#advance(events)
-      resolve(result)
+      // Not waited for here: what is told of the change may itself have something to record.
+      void this.#afterChange().finally(() => resolve(result))
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
@@ -133,27 +155,21 @@ export class AuditLog {
     }
   }
 
-  /** Where another process writes under the same name, the chain is left to it: two cannot continue one chain. */
-  async #inChain<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
-    const attempt = () =>
-      this.#store.transaction(async (transaction) => {
-        await this.#findPosition(transaction)
-        return work(transaction)
-      })
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!(error instanceof ChainTaken)) throw error
-      this.#beginChain()
-      return attempt()
+  /**
+   * Another process may write the same chain: two on one SQLite file, or two replicas of one name. Whoever comes second
+   * finds the place taken, looks where the chain ends now, and writes there; who comes second again and again begins
+   * a chain of its own.
+   */
+  async #retrying<T>(write: () => Promise<T>, ours: () => boolean = () => true): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await write()
+      } catch (error) {
+        this.#positionKnown = false
+        if (attempt === 4 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+        if (attempt === 3) this.#beginChain()
+      }
     }
-  }
-
-  #beginChain(): void {
-    this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
-    this.#sequence = 0
-    this.#hash = chainStart
-    this.#positionKnown = true
   }
 
   async #findPosition(transaction: StoreTransaction): Promise<void> {
@@ -174,10 +190,17 @@ export class AuditLog {
     // `audit verify` to name, and begin another.
     if (last?.sequence !== head?.sequence || last?.hash !== head?.hash) {
       this.#beginChain()
-    } else {
-      this.#sequence = last?.sequence ?? 0
-      this.#hash = last?.hash ?? chainStart
+      return
     }
+    this.#sequence = last?.sequence ?? 0
+    this.#hash = last?.hash ?? chainStart
+    this.#positionKnown = true
+  }
+
+  #beginChain(): void {
+    this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
+    this.#sequence = 0
+    this.#hash = chainStart
     this.#positionKnown = true
   }
 
@@ -190,16 +213,15 @@ export class AuditLog {
     const rows: unknown[][] = []
     for (const { fact, time } of waiting) {
       sequence += 1
-      const event = { ...fact, chain: this.#chain, sequence, time: new Date(time).toISOString() }
+      const event = { ...storable(fact), chain: this.#chain, sequence, time: new Date(time).toISOString() }
       const text = eventText(event)
       hash = chainHash(hash, text)
       events.push({ ...event, hash })
       rows.push([event.chain, sequence, event.time, event.type, event.outcome, event.client_id ?? null, text, hash])
     }
-    const head = signHead({ chain: this.#chain, sequence, hash, time: new Date().toISOString() }, this.#key)
-    await insertRows(transaction, this.#store.kind, rows).catch((error) => {
-      throw (error as { code?: string }).code === 'conflict' ? new ChainTaken() : error
-    })
+    const headTime = new Date(this.#nowMilliseconds()).toISOString()
+    const head = signHead({ chain: this.#chain, sequence, hash, time: headTime }, this.#key)
+    await insertRows(transaction, this.#store.kind, rows)
     await transaction
       .insertInto('audit_heads')
       .values(head)
@@ -216,8 +238,6 @@ export class AuditLog {
     for (const listener of this.#listeners) listener(events)
   }
 }
-
-class ChainTaken extends Error {}
 
 /** All rows travel as one JSON text: one parameter and one cached statement, however many there are. */
 async function insertRows(transaction: StoreTransaction, kind: Store['kind'], rows: unknown[][]): Promise<void> {

@@ -1,6 +1,6 @@
 import { decodeFormText } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
-import { type ClientAuthMethod, ClientAuthFailure } from './client-auth-method.ts'
+import { ClientAuthFailure, type ClientAuthMethod } from './client-auth-method.ts'
 import { authenticateBySecret } from './client-secret.ts'
 
 /** RFC 6749 section 2.3.1: id and secret, each form-encoded, in an `Authorization: Basic` header. */

@@ -1,24 +1,34 @@
 import { randomBytes } from 'node:crypto'
-import { createClientSecret } from '@countersign/tokens'
+import { type Administrator, requireHeldOfClient } from '../admin/administrator.ts'
+import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
-import type { Actor } from '../signing-keys/lifecycle.ts'
-import { announce } from '../storage/change-feed.ts'
-import { hashClientSecret } from './secret-hash.ts'
+import { insertClientRevocation } from '../revocation/revoke.ts'
+import type { StoreTransaction } from '../storage/store.ts'
+import type { ClientRow } from '../storage/tables.ts'
+import type { ClientPatch } from './client-resource.ts'
+import { findClient } from './find-client.ts'
 
 export interface NewClient {
-  id?: string
-  name?: string
-  defaultAudience?: string
-  disabled?: boolean
+  id?: string | undefined
+  name?: string | undefined
+  defaultAudience?: string | null | undefined
+  disabled?: boolean | undefined
+  authMethods?: readonly string[] | null | undefined
+  assertionAudience?: 'issuer' | 'token_endpoint' | undefined
+  jwksUri?: string | null | undefined
 }
 
 /** @throws StoreError `conflict` when the id is taken */
-export async function createClient(client: NewClient, authority: Authority, actor: Actor): Promise<string> {
+export async function createClient(
+  client: NewClient,
+  authority: Authority,
+  administrator: Administrator,
+): Promise<string> {
   const id = client.id ?? `client_${randomBytes(12).toString('base64url').replaceAll(/[-_]/g, 'x')}`
-  await authority.audit.recordChange(
-    { ...actor, type: 'client.created', outcome: 'success', target: `client/${id}` },
-    async (transaction) => {
-      const now = authority.now()
+  await changeAs(administrator, authority, {
+    announces: { kind: 'client', id },
+    fact: { type: 'client.created', target: `client/${id}` },
+    change: async (transaction, now) => {
       await transaction
         .insertInto('clients')
         .values({
@@ -26,74 +36,97 @@ export async function createClient(client: NewClient, authority: Authority, acto
           name: client.name ?? id,
           disabled: client.disabled ? 1 : 0,
           default_audience: client.defaultAudience ?? null,
-          auth_methods: null,
-          assertion_audience: 'issuer',
-          jwks_uri: null,
+          auth_methods: client.authMethods ? JSON.stringify(client.authMethods) : null,
+          assertion_audience: client.assertionAudience ?? 'issuer',
+          jwks_uri: client.jwksUri ?? null,
           created_at: now,
           updated_at: now,
         })
         .execute()
-      await announce(transaction, authority.store, { kind: 'client', id, at: now })
     },
-  )
+  })
   return id
 }
 
 /**
- * Adds one more active secret; those there are stay valid.
- * @param secret for a secret that was made elsewhere (the playground's, a bootstrap admin's)
- * @returns the only sight of the secret that there will ever be
+ * Changes what the patch names. Disabling a client kills its tokens.
+ * @throws Problem `not_found`, `insufficient_scope`
  */
-export async function addClientSecret(
-  clientId: string,
-  options: { label?: string; expiresAt?: number; secret?: string },
+export function updateClient(
+  id: string,
+  patch: ClientPatch,
   authority: Authority,
-  actor: Actor,
-): Promise<{ id: string; secret: string }> {
-  const id = `sec_${randomBytes(9).toString('base64url')}`
-  const secret = options.secret ?? createClientSecret()
-  await authority.audit.recordChange(
-    { ...actor, type: 'secret.created', outcome: 'success', target: `client/${clientId}/secret/${id}` },
-    async (transaction) => {
-      const now = authority.now()
-      await transaction
-        .insertInto('client_secrets')
-        .values({
-          id,
-          client_id: clientId,
-          hash: hashClientSecret(secret, authority.masterKey.clientSecretKey).toString('hex'),
-          label: options.label ?? null,
-          created_at: now,
-          expires_at: options.expiresAt ?? null,
-          last_used_at: null,
+  administrator: Administrator,
+): Promise<ClientRow> {
+  return changeAs(administrator, authority, {
+    announces: { kind: 'client', id },
+    fact: { type: patch.disabled ? 'client.disabled' : 'client.updated', target: `client/${id}`, detail: told(patch) },
+    change: async (transaction, now) => {
+      const before = await findClient(transaction, id)
+      await requireHeldOfClient(transaction, id, administrator)
+      if (patch.disabled && before.disabled === 0) await insertClientRevocation(transaction, id, authority)
+      return transaction
+        .updateTable('clients')
+        .set({
+          ...(patch.name !== undefined && { name: patch.name }),
+          ...(patch.disabled !== undefined && { disabled: patch.disabled ? 1 : 0 }),
+          ...(patch.default_audience !== undefined && { default_audience: patch.default_audience }),
+          ...(patch.auth_methods !== undefined && {
+            auth_methods: patch.auth_methods === null ? null : JSON.stringify(patch.auth_methods),
+          }),
+          ...(patch.assertion_audience !== undefined && { assertion_audience: patch.assertion_audience }),
+          ...(patch.jwks_uri !== undefined && { jwks_uri: patch.jwks_uri }),
+          updated_at: now,
         })
-        .execute()
-      await announce(transaction, authority.store, { kind: 'client', id: clientId, at: now })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirstOrThrow()
     },
-  )
-  return { id, secret }
+  })
 }
 
-/** Sets what a client may do at one API; what it had there before is replaced. */
-export async function setGrant(
-  clientId: string,
-  apiId: string,
-  scopes: readonly string[],
-  authority: Authority,
-  actor: Actor,
-): Promise<void> {
-  await authority.audit.recordChange(
-    { ...actor, type: 'grant.set', outcome: 'success', target: `client/${clientId}`, detail: { api: apiId, scopes } },
-    async (transaction) => {
-      const now = authority.now()
-      await transaction
-        .insertInto('client_grants')
-        .values({ client_id: clientId, api_id: apiId, scopes: JSON.stringify(scopes), created_at: now })
-        .onConflict((conflict) =>
-          conflict.columns(['client_id', 'api_id']).doUpdateSet({ scopes: JSON.stringify(scopes) }),
-        )
-        .execute()
-      await announce(transaction, authority.store, { kind: 'client', id: clientId, at: now })
+/**
+ * Its credentials and grants go with it, its tokens die, and no API goes on letting that id introspect: another client
+ * may be given the id later.
+ * @throws Problem `not_found`, `insufficient_scope`
+ */
+export async function deleteClient(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+  await changeAs(administrator, authority, {
+    announces: { kind: 'client', id },
+    fact: { type: 'client.deleted', target: `client/${id}` },
+    change: async (transaction) => {
+      await findClient(transaction, id)
+      await requireHeldOfClient(transaction, id, administrator)
+      await insertClientRevocation(transaction, id, authority)
+      await transaction.deleteFrom('clients').where('id', '=', id).execute()
+      await forgetIntrospector(transaction, id)
     },
-  )
+  })
+}
+
+/** What decides over who gets in is told with its value; it is not secret. */
+function told(patch: ClientPatch) {
+  return {
+    changed: Object.keys(patch),
+    ...(patch.disabled !== undefined && { disabled: patch.disabled }),
+    ...(patch.assertion_audience !== undefined && { assertion_audience: patch.assertion_audience }),
+    ...(patch.jwks_uri !== undefined && { jwks_uri: patch.jwks_uri }),
+    ...(patch.auth_methods !== undefined && { auth_methods: patch.auth_methods }),
+  }
+}
+
+async function forgetIntrospector(transaction: StoreTransaction, id: string): Promise<void> {
+  const apis = await transaction
+    .selectFrom('apis')
+    .select(['id', 'introspectors'])
+    .where('introspectors', 'like', `%"${id}"%`)
+    .execute()
+  for (const api of apis) {
+    const introspectors: string[] = JSON.parse(api.introspectors)
+    await transaction
+      .updateTable('apis')
+      .set({ introspectors: JSON.stringify(introspectors.filter((introspector) => introspector !== id)) })
+      .where('id', '=', api.id)
+      .execute()
+  }
 }

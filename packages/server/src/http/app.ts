@@ -1,13 +1,20 @@
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import { adminApi } from '../admin/routes.ts'
+import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
-import { speakOAuth, tokenRoutes } from '../token-endpoint/routes.ts'
+import { isLoopbackHttp } from '../clients/client-resource.ts'
+import { introspectionRoutes } from '../introspection/routes.ts'
+import { revocationFeedRoutes } from '../revocation/feed-routes.ts'
+import { revocationRoutes } from '../revocation/routes.ts'
+import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
+import { speakOAuth } from './oauth.ts'
 import { answerWithProblems } from './problem.ts'
 
 export interface AppOptions {
@@ -18,9 +25,19 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
+  /** For development: clients may publish their keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean
   /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
   remoteKeyFetch?: GuardedFetchOptions
+  /** Told of everything that an OAuth endpoint has answered, for metrics */
+  onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
+  /** How often a silent revocation stream shows that it is alive */
+  heartbeatMilliseconds?: number
+  /** Default 256 */
+  maximumStreams?: number
 }
+
+export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** The server's whole HTTP side, not yet listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -34,7 +51,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
-    ...(options.tls ? { https: options.tls } : {}),
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
+    // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
+    routerOptions: { maxParamLength: 1024 },
   }) as unknown as FastifyInstance
   let draining = false
   app.addHook('preClose', async () => {
@@ -46,27 +65,43 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
-  const clientAuth = clientAuthContext(authority, options.remoteKeyFetch)
+  const clientAuth = clientAuthContext(authority, remoteKeyFetchOf(options))
+  const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
+  app.addHook('onClose', () => refusals.flush())
+  const limits = options.tokenLimits
+    ? createTokenLimits(options.limiter, options.tokenLimits, (refusal) => refusals.note(refusal))
+    : noTokenLimits
+  const { store, revocations, audit } = authority
+  const context = { ...clientAuth, store, revocations, audit, limits, authority }
+  const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
   await app.register(async (oauth) => {
     speakOAuth(oauth)
-    const limits = options.tokenLimits
-      ? createTokenLimits(options.limiter, options.tokenLimits, () => {})
-      : noTokenLimits
     tokenRoutes(oauth, {
-      context: {
-        ...clientAuth,
-        signerFor: (algorithm) => authority.keyRing.signerFor(algorithm),
-        audit: authority.audit,
-        limits,
-      },
+      context: { ...context, signerFor: (algorithm) => authority.keyRing.signerFor(algorithm) },
       addressOf,
-      onOutcome: () => {},
+      onOutcome: counting('token'),
     })
+    introspectionRoutes(oauth, { context, addressOf, onOutcome: counting('introspection') })
+    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation') })
+    const { heartbeatMilliseconds, maximumStreams } = options
+    const onOutcome = counting('revocation_feed')
+    revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })
   })
+  const { allowLoopbackJwksUri } = options
+  await app.register(adminApi, { prefix: '/api/v1', authority, addressOf, limits, allowLoopbackJwksUri })
   return app
 }
 
-function clientAuthContext(authority: Authority, remoteKeyFetch?: GuardedFetchOptions): ClientAuthContext {
+/** What is let in for development is let out too, and nothing else. */
+function remoteKeyFetchOf({ remoteKeyFetch = {}, allowLoopbackJwksUri }: AppOptions) {
+  const onThisMachine = { ...remoteKeyFetch, allowHttp: true, allowPrivateAddresses: true }
+  return (url: string) => (allowLoopbackJwksUri && isLoopbackHttp(new URL(url)) ? onThisMachine : remoteKeyFetch)
+}
+
+function clientAuthContext(
+  authority: Authority,
+  remoteKeyFetch: (url: string) => GuardedFetchOptions,
+): ClientAuthContext {
   return {
     issuer: authority.issuer,
     tokenEndpoint: endpointUrl(authority.issuer, '/oauth/token'),

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Authority } from '../authority.ts'
-import { assertionAlgorithms } from '../client-auth/private-key-jwt.ts'
 import { clientAuthMethods } from '../client-auth/client-auth-methods.ts'
+import { assertionAlgorithms } from '../client-auth/private-key-jwt.ts'
 import { grantTypes } from '../grants/grant-types.ts'
 
 /** What anybody may know: the metadata (RFC 8414) and the public keys (RFC 7517). */
@@ -50,7 +50,9 @@ function serverMetadata(issuer: string) {
 function metadataPaths(issuer: string): Set<string> {
   const path = new URL(issuer).pathname.replace(/\/$/, '')
   const names = ['oauth-authorization-server', 'openid-configuration']
-  return new Set(names.flatMap((name) => [`/.well-known/${name}`, `/.well-known/${name}${path}`, `${path}/.well-known/${name}`]))
+  return new Set(
+    names.flatMap((name) => [`/.well-known/${name}`, `/.well-known/${name}${path}`, `${path}/.well-known/${name}`]),
+  )
 }
 
 function keySet({ keyRing }: Authority) {

@@ -12,7 +12,8 @@ export function healthRoutes(app: FastifyInstance, authority: Authority, isDrain
     } catch {
       throw new Problem(503, 'store_unavailable', 'the database does not answer')
     }
-    if (!authority.keyRing.has('ES256')) throw new Problem(503, 'no_signing_key', 'there is no active ES256 signing key')
+    if (!authority.keyRing.has('ES256'))
+      throw new Problem(503, 'no_signing_key', 'there is no active ES256 signing key')
     return { status: 'ready' }
   })
 }

@@ -37,7 +37,14 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   return reply
     .code(problem.status)
     .type('application/problem+json')
-    .send({ type: 'about:blank', title: titles[problem.status] ?? 'Error', status: problem.status, code: problem.code, detail: problem.message, ...problem.extra })
+    .send({
+      type: 'about:blank',
+      title: titles[problem.status] ?? 'Error',
+      status: problem.status,
+      code: problem.code,
+      detail: problem.message,
+      ...problem.extra,
+    })
 }
 
 /** Has every error and every unknown path answered as a problem; what we did not foresee is logged, never shown. */
@@ -48,14 +55,22 @@ export function answerWithProblems(app: FastifyInstance): void {
     return sendProblem(reply, problem)
   })
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, new Problem(404, 'not_found', `there is nothing at ${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`)),
+    sendProblem(
+      reply,
+      new Problem(
+        404,
+        'not_found',
+        `there is nothing at ${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`,
+      ),
+    ),
   )
 }
 
 function asProblem(error: FastifyError): Problem {
   if (error instanceof Problem) return error
   if (error instanceof StoreError) {
-    if (error.code === 'conflict') return new Problem(409, 'conflict', 'there is one of this name already, or something still refers to it')
+    if (error.code === 'conflict')
+      return new Problem(409, 'conflict', 'there is one of this name already, or something still refers to it')
     return new Problem(503, 'unavailable', 'the database does not answer: try again')
   }
   if (error.validation) return new Problem(422, 'invalid', error.message)

@@ -51,7 +51,10 @@ function parseMasterKey(text: string): Buffer {
       ? Buffer.from(trimmed, 'base64url')
       : Buffer.alloc(0)
   if (bytes.length !== 32) {
-    throw new StoreError('wrong_master_key', 'the master key must be 32 bytes in base64 or hex; make one with: openssl rand -base64 32')
+    throw new StoreError(
+      'wrong_master_key',
+      'the master key must be 32 bytes in base64 or hex; make one with: openssl rand -base64 32',
+    )
   }
   return bytes
 }

@@ -92,6 +92,9 @@ async function createFoundation(database: Kysely<unknown>): Promise<void> {
     .addColumn('audience', 'text')
     .addColumn('expires_at', 'bigint', (column) => column.notNull())
     .execute()
+  await index(database, 'revocations', ['client_id', 'before'])
+  await index(database, 'revocations', ['kid'])
+  await index(database, 'revocations', ['expires_at'])
   await database.schema
     .createTable('used_assertions')
     .addColumn('id', 'text', (column) => column.primaryKey().notNull())
@@ -141,5 +144,9 @@ async function createFoundation(database: Kysely<unknown>): Promise<void> {
 }
 
 async function index(database: Kysely<unknown>, table: string, columns: string[]): Promise<void> {
-  await database.schema.createIndex(`${table}_${columns.join('_')}`).on(table).columns(columns).execute()
+  await database.schema
+    .createIndex(`${table}_${columns.join('_')}`)
+    .on(table)
+    .columns(columns)
+    .execute()
 }

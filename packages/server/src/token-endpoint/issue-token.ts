@@ -2,12 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { formatScope, type Signer, type SigningAlgorithm } from '@countersign/tokens'
 import type { AuditFact } from '../audit/event.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
-import {
-  type AuthenticatedClient,
-  type ClientAuthContext,
-  ClientAuthFailure,
-  type ClientRequest,
-} from '../client-auth/client-auth-method.ts'
+import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
+import { recordRefusal } from '../client-auth/record-refusal.ts'
 import type { TokenContent } from '../grants/grant-type.ts'
 import { grantTypes } from '../grants/grant-types.ts'
 import { parameter } from './form.ts'
@@ -23,7 +19,7 @@ export interface TokenContext extends ClientAuthContext {
 export interface TokenLimits {
   beforeAuthentication(address: string): void | Promise<void>
   afterFailure(address: string): void | Promise<void>
-  afterAuthentication(clientId: string): RateHeaders | Promise<RateHeaders>
+  afterAuthentication(clientId: string, address: string): RateHeaders | Promise<RateHeaders>
 }
 
 export type RateHeaders = Record<string, string>
@@ -36,25 +32,24 @@ export interface IssuedToken {
 }
 
 /**
- * Answers one request to the token endpoint.
+ * Answers one request to the token endpoint that its address's limit has let in.
  * @throws OAuthError for the caller to be told; StoreError `unavailable` when nothing may be issued
  */
 export async function issueToken(
   request: ClientRequest,
   context: TokenContext,
 ): Promise<{ token: IssuedToken; headers: RateHeaders }> {
-  await context.limits.beforeAuthentication(request.address)
   let authenticated: AuthenticatedClient | undefined
   try {
     const grantType = grantTypeOf(request)
     authenticated = await authenticateClient(request, context)
-    const headers = await context.limits.afterAuthentication(authenticated.client.id)
+    const headers = await context.limits.afterAuthentication(authenticated.client.id, request.address)
     const content = grantType.decide(request.form, authenticated)
     const { token, jti } = sign(content, authenticated, context)
     await context.audit.record(tokenIssued(request, authenticated, content, jti))
     return { token, headers }
   } catch (error) {
-    throw await refuse(error, request, authenticated, context)
+    throw await recordRefusal(error, 'token.refused', request, authenticated, context)
   }
 }
 
@@ -62,7 +57,8 @@ function grantTypeOf({ form }: ClientRequest) {
   const name = parameter(form, 'grant_type')
   if (!name) throw new OAuthError('invalid_request', 'grant_type is missing')
   const grantType = grantTypes.find((type) => type.name === name)
-  if (!grantType) throw new OAuthError('unsupported_grant_type', `use grant_type ${grantTypes.map((type) => type.name).join(' or ')}`)
+  if (!grantType)
+    throw new OAuthError('unsupported_grant_type', `use grant_type ${grantTypes.map((type) => type.name).join(' or ')}`)
   return grantType
 }
 
@@ -106,45 +102,4 @@ function tokenIssued(
     scope: formatScope(scopes),
     jti,
   }
-}
-
-/** Records a refusal before it is answered; a failed authentication also counts against its address. */
-async function refuse(
-  error: unknown,
-  request: ClientRequest,
-  authenticated: AuthenticatedClient | undefined,
-  context: TokenContext,
-): Promise<unknown> {
-  if (error instanceof ClientAuthFailure) {
-    await context.limits.afterFailure(request.address)
-    await context.audit.record({
-      type: 'client_auth.failed',
-      outcome: 'failure',
-      client_id: error.clientId?.slice(0, 128),
-      address: request.address,
-      method: error.method,
-      reason: error.message,
-    })
-    return invalidClient(request)
-  }
-  if (error instanceof OAuthError && error.status !== 429) {
-    await context.audit.record({
-      type: 'token.refused',
-      outcome: 'failure',
-      client_id: (authenticated?.client.id ?? parameter(request.form, 'client_id'))?.slice(0, 128),
-      address: request.address,
-      method: authenticated?.method,
-      credential: authenticated?.credentialId,
-      reason: `${error.code}: ${error.reason}`,
-    })
-  }
-  return error
-}
-
-/** One answer for a client that is unknown, disabled or has shown a wrong credential. */
-export function invalidClient(request: ClientRequest): OAuthError {
-  return new OAuthError('invalid_client', 'client authentication failed', {
-    // RFC 6749 section 5.2: the challenge matches the scheme that the client used.
-    headers: request.authorization === undefined ? {} : { 'www-authenticate': 'Basic realm="countersign"' },
-  })
 }

@@ -1,3 +1,5 @@
+import { redactSecrets } from '../audit/storable.ts'
+
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -7,6 +9,8 @@ export type OAuthErrorCode =
   | 'unauthorized_client'
   | 'unsupported_grant_type'
   | 'unsupported_token_type'
+  | 'invalid_token'
+  | 'insufficient_scope'
   | 'temporarily_unavailable'
 
 /** What an OAuth endpoint answers when it refuses (RFC 6749 section 5.2), and what only the audit event is told. */
@@ -33,6 +37,6 @@ export class OAuthError extends Error {
 
   toJSON(): { error: string; error_description: string } {
     // RFC 6749 section 5.2 allows printable ASCII but neither `"` nor `\` here.
-    return { error: this.code, error_description: this.message.replaceAll(/["\\]|[^\x20-\x7e]/g, "'") }
+    return { error: this.code, error_description: redactSecrets(this.message).replaceAll(/["\\]|[^\x20-\x7e]/g, "'") }
   }
 }

@@ -1,10 +1,4 @@
-import {
-  addressKey,
-  type LimitDecision,
-  type RateLimit,
-  rateLimitHeaders,
-  type RateLimiter,
-} from '@countersign/limits'
+import { addressKey, type LimitDecision, type RateLimit, type RateLimiter, rateLimitHeaders } from '@countersign/limits'
 import type { TokenLimits } from './issue-token.ts'
 import { OAuthError } from './oauth-error.ts'
 
@@ -26,10 +20,10 @@ export const defaultTokenLimits: TokenLimitSettings = {
 export function createTokenLimits(
   limiter: RateLimiter,
   settings: TokenLimitSettings,
-  onRefused: (address: string) => void,
+  onRefused: (refusal: { limit: string; address: string; clientId?: string }) => void,
 ): TokenLimits {
-  const refused = (decision: LimitDecision, address: string | undefined): OAuthError => {
-    if (address !== undefined) onRefused(address)
+  const refused = (decision: LimitDecision, address: string, clientId?: string): OAuthError => {
+    onRefused({ limit: decision.limit.name, address, clientId })
     return new OAuthError('temporarily_unavailable', 'too many requests: wait as Retry-After says', {
       status: 429,
       headers: rateLimitHeaders([decision]),
@@ -45,9 +39,9 @@ export function createTokenLimits(
       const decision = await limiter.take(settings.failuresPerAddress, addressKey(address))
       if (!decision.allowed) throw refused(decision, address)
     },
-    async afterAuthentication(clientId) {
+    async afterAuthentication(clientId, address) {
       const decision = await limiter.take(settings.perClient, clientId)
-      if (!decision.allowed) throw refused(decision, undefined)
+      if (!decision.allowed) throw refused(decision, address, clientId)
       return rateLimitHeaders([decision])
     },
   }

@@ -1,58 +1,54 @@
-export interface JsonTextFacts {
-  /** How many `"name":` the text holds, repeated ones included. */
-  members: number
-  /** A `\u` escape of half a surrogate pair. */
-  loneSurrogate: boolean
-  /** An integer literal beyond the integers that a double holds exactly. */
-  inexactInteger: boolean
+/**
+ * How many `"name":` a JSON text holds, repeated ones included. The text must be valid JSON. Leaps from quote to quote:
+ * only strings are followed by a colon.
+ */
+export function countMembersInText(text: string): number {
+  const closingQuote = text.includes('\\') ? closingQuoteAmongEscapes : nextQuote
+  let members = 0
+  let open = nextQuote(text, 0)
+  while (open !== -1) {
+    const after = skipWhitespace(text, closingQuote(text, open + 1) + 1)
+    if (text.charCodeAt(after) === colon) members += 1
+    open = nextQuote(text, after)
+  }
+  return members
 }
 
-/** What JSON.parse does not tell about a text that it accepts. One pass that leaps from quote to quote. */
-export function scanJsonText(text: string): JsonTextFacts {
-  const facts: JsonTextFacts = { members: 0, loneSurrogate: false, inexactInteger: false }
+/** Whether a valid JSON text holds an integer literal that a double cannot hold exactly. */
+export function hasInexactInteger(text: string): boolean {
   let position = 0
-  for (;;) {
-    const open = text.indexOf('"', position)
-    if (open === -1) break
-    if (open - position > 15 && hasInexactInteger(text.slice(position, open))) facts.inexactInteger = true
-    const close = closingQuote(text, open)
-    if (close.escaped && hasLoneSurrogate(text.slice(open, close.at + 1))) facts.loneSurrogate = true
-    position = skipWhitespace(text, close.at + 1)
-    if (text.charCodeAt(position) === colon) facts.members += 1
+  for (let open = nextQuote(text, 0); open !== -1; open = nextQuote(text, position)) {
+    if (open - position > exactDigits && isInexactAmong(text.slice(position, open))) return true
+    position = closingQuoteAmongEscapes(text, open + 1) + 1
   }
-  if (text.length - position > 15 && hasInexactInteger(text.slice(position))) facts.inexactInteger = true
-  return facts
+  return isInexactAmong(text.slice(position))
+}
+
+const exactDigits = 15
+const longIntegers = /(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g
+
+function isInexactAmong(betweenStrings: string): boolean {
+  const literals = betweenStrings.match(longIntegers) ?? []
+  return literals.some((literal) => literal.length > 310 || BigInt(literal) !== BigInt(Number(literal)))
 }
 
 const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
+const space = 0x20
 
-function closingQuote(text: string, open: number): { at: number; escaped: boolean } {
-  let at = open + 1
-  let escaped = false
-  for (;;) {
-    const code = text.charCodeAt(at)
-    if (code === quote) return { at, escaped }
-    if (code === backslash) {
-      escaped = true
-      at += 1
-    }
-    at += 1
-  }
+function nextQuote(text: string, from: number): number {
+  return text.indexOf('"', from)
+}
+
+function closingQuoteAmongEscapes(text: string, from: number): number {
+  let at = from
+  for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(at)) at += code === backslash ? 2 : 1
+  return at
 }
 
 function skipWhitespace(text: string, from: number): number {
   let at = from
-  while (text.charCodeAt(at) <= 0x20) at += 1
+  while (text.charCodeAt(at) <= space) at += 1
   return at
-}
-
-function hasLoneSurrogate(literal: string): boolean {
-  return !(JSON.parse(literal) as string).isWellFormed()
-}
-
-function hasInexactInteger(betweenStrings: string): boolean {
-  const integers = betweenStrings.match(/(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g)
-  return integers?.some((literal) => BigInt(literal) !== BigInt(Number(literal))) ?? false
 }

@@ -14,6 +14,11 @@ export interface ParsedJws {
   token: string
 }
 
+/** A signed message in parts, whatever its payload is. */
+export interface JwsParts extends Omit<ParsedJws, 'claims'> {
+  payload: Buffer
+}
+
 /**
  * The parts of a signed JWT in compact serialization (RFC 7515 section 7.1, RFC 7519). Nothing is verified: call
  * `verifySignature` and a claims check before using any of it. `maximumLength` is in characters, default 16384.
@@ -21,7 +26,12 @@ export interface ParsedJws {
  * claims, and a header without `crit` and `b64`; also for encrypted and unsigned tokens.
  */
 export function parseJwt(token: string, limits: { maximumLength?: number } = {}): ParsedJws {
-  if (token.length > (limits.maximumLength ?? 16_384)) throw malformed('the token is too long')
+  const { header, payload, signingInput, signature } = splitJws(token, limits.maximumLength ?? 16_384)
+  return { header, claims: readJsonObject(payload, 'the payload'), signingInput, signature, token }
+}
+
+export function splitJws(token: string, maximumLength: number): JwsParts {
+  if (token.length > maximumLength) throw malformed('the token is too long')
   const headerEnd = token.indexOf('.')
   const payloadEnd = token.indexOf('.', headerEnd + 1)
   if (headerEnd === -1 || payloadEnd === -1 || token.indexOf('.', payloadEnd + 1) !== -1) {
@@ -30,7 +40,8 @@ export function parseJwt(token: string, limits: { maximumLength?: number } = {})
   if (payloadEnd === token.length - 1) throw malformed('the token has no signature')
   return {
     header: readHeader(token.slice(0, headerEnd)),
-    claims: readJsonObject(decodeBase64url(token.slice(headerEnd + 1, payloadEnd)), 'the payload'),
+    payload: decodeBase64url(token.slice(headerEnd + 1, payloadEnd)),
+    // All of it is base64url by now.
     signingInput: Buffer.from(token.slice(0, payloadEnd), 'latin1'),
     signature: decodeBase64url(token.slice(payloadEnd + 1)),
     token,

@@ -3,14 +3,14 @@ import { type AlgorithmDetails, algorithmDetails, type VerificationAlgorithm } f
 import type { VerificationKey } from '../keys/public-jwk.ts'
 import { quoted, TokenError } from '../token-error.ts'
 import { toDer } from './ecdsa-signature.ts'
-import type { ParsedJws } from './parse-jwt.ts'
+import type { JwsParts } from './parse-jwt.ts'
 
 /**
  * Checks the signature of a parsed token. `allowed` comes from configuration: the token's `alg` must be in it and among
  * the key's algorithms. Throws `unsupported_algorithm` or `invalid_signature` (RFC 7515 section 5.2, RFC 8725 section 3.1).
  */
 export function verifySignature(
-  parsed: ParsedJws,
+  parsed: Pick<JwsParts, 'header' | 'signingInput' | 'signature'>,
   key: VerificationKey,
   allowed: readonly VerificationAlgorithm[],
 ): void {

@@ -13,9 +13,7 @@ export function judgeEd25519Point(encoded: Uint8Array): 'usable' | 'not_a_point'
   if (y >= prime) return 'not_a_point'
   const x = recoverX(y, sign)
   if (x === undefined) return 'not_a_point'
-  let point = { x, y }
-  for (let doubling = 0; doubling < 3; doubling += 1) point = double(point)
-  return point.x === 0n && point.y === 1n ? 'small_order' : 'usable'
+  return isIdentity(double(double(double([x, y, 1n])))) ? 'small_order' : 'usable'
 }
 
 function recoverX(y: bigint, sign: number): bigint | undefined {
@@ -29,12 +27,19 @@ function recoverX(y: bigint, sign: number): bigint | undefined {
   return Number(x & 1n) === sign ? x : prime - x
 }
 
-function double({ x, y }: { x: bigint; y: bigint }): { x: bigint; y: bigint } {
-  const product = mod(curveConstant * x * x * y * y)
-  return {
-    x: mod(2n * x * y * power(1n + product, prime - 2n)),
-    y: mod((y * y + x * x) * power(1n - product, prime - 2n)),
-  }
+/** A point as (X : Y : Z) with x = X/Z and y = Y/Z, which spares the divisions. */
+type Point = readonly [x: bigint, y: bigint, z: bigint]
+
+function double([x, y, z]: Point): Point {
+  const sum = mod((x + y) * (x + y))
+  const [xx, yy] = [mod(x * x), mod(y * y)]
+  const difference = mod(yy - xx)
+  const rest = mod(difference - 2n * z * z)
+  return [mod((sum - xx - yy) * rest), mod(difference * -(xx + yy)), mod(difference * rest)]
+}
+
+function isIdentity([x, y, z]: Point): boolean {
+  return x === 0n && y === z
 }
 
 function littleEndian(bytes: Uint8Array): bigint {

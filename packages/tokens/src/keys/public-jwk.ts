@@ -3,6 +3,7 @@ import { algorithmsOfKind, type Curve, type KeyKind, type VerificationAlgorithm 
 import { decodeBase64url } from '../base64url.ts'
 import { quoted, TokenError } from '../token-error.ts'
 import { judgeEd25519Point } from './ed25519-point.ts'
+import { hasRocaShape } from './roca.ts'
 
 /** The public members of a JSON Web Key (RFC 7517) that this package reads and writes. */
 export type PublicJwk = {
@@ -124,6 +125,7 @@ function readRsa(members: Record<string, unknown>): { kind: KeyKind; required: P
   if (bits < 2048) throw weak(`the RSA key has ${bits} bits; use at least 2048`, 'n')
   if (bits > 8192) throw invalid(`the RSA key has ${bits} bits; at most 8192 are accepted`, 'n')
   if ((modulus.at(-1)! & 1) === 0) throw weak('the RSA modulus is even', 'n')
+  if (hasRocaShape(modulus)) throw weak('the RSA key was made by a faulty library (CVE-2017-15361); replace it', 'n')
   if (exponent.length > 4) throw invalid('the RSA exponent is too large', 'e')
   const value = exponent.readUIntBE(0, exponent.length)
   if (value < 65537 || value % 2 === 0) throw weak('the RSA exponent is under 65537 or even', 'e')

@@ -11,7 +11,7 @@ import {
   readText,
   readTime,
 } from './claim-checks.ts'
-import { parseScope } from './scope.ts'
+import { isScopeText } from './scope.ts'
 
 export interface AccessTokenRules {
   /** Exactly as the issuer writes it, trailing slash included. */
@@ -93,6 +93,6 @@ function checkTimes(
 }
 
 function checkScope(scope: unknown): void {
-  if (typeof scope !== 'string') throw new TokenError('invalid_claim', '"scope" is not a string', 'scope')
-  parseScope(scope)
+  if (typeof scope === 'string' && isScopeText(scope)) return
+  throw new TokenError('invalid_claim', '"scope" is not a list of scopes separated by single spaces', 'scope')
 }

@@ -1,6 +1,7 @@
 import { quoted, TokenError } from '../token-error.ts'
 
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+const scopeText = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/
 
 /**
  * The scopes in a `scope` value, in order, each once (RFC 6749 section 3.3); `''` holds none. Throws `invalid_claim` for
@@ -11,6 +12,11 @@ export function parseScope(text: string): string[] {
   const scopes = new Set(text.split(' '))
   for (const scope of scopes) if (!isScopeToken(scope)) throw illegal(scope)
   return [...scopes]
+}
+
+/** Whether `parseScope` takes the text; does not build the list. */
+export function isScopeText(text: string): boolean {
+  return text === '' || scopeText.test(text)
 }
 
 /** Whether the text is one scope: visible ASCII without `"` and `\`. */

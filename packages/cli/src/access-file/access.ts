@@ -1,0 +1,41 @@
+/** What an access file says, with every default written out: the whole of each API and client that it names. */
+export interface Access {
+  apis: WantedApi[]
+  clients: WantedClient[]
+}
+
+/** The members are those of the admin API. */
+export interface WantedApi {
+  audience: string
+  name: string
+  scopes: { name: string; description: string }[]
+  signing_alg: string
+  token_ttl: number
+  introspectors: string[]
+}
+
+export interface WantedClient {
+  id: string
+  name: string
+  disabled: boolean
+  default_audience: string | null
+  auth_methods: string[] | null
+  assertion_audience: string
+  jwks_uri: string | null
+  grants: WantedGrant[]
+}
+
+export interface WantedGrant {
+  audience: string
+  scopes: string[]
+}
+
+export const defaultApi = { signing_alg: 'ES256', token_ttl: 3600, introspectors: [] as string[] }
+
+export const defaultClient = {
+  disabled: false,
+  default_audience: null,
+  auth_methods: null,
+  assertion_audience: 'issuer',
+  jwks_uri: null,
+}

@@ -1,0 +1,150 @@
+import { LineCounter, parseDocument } from 'yaml'
+import { CliError } from '../cli-error.ts'
+import { parseDuration } from '../duration.ts'
+import {
+  type Access,
+  defaultApi,
+  defaultClient,
+  type WantedApi,
+  type WantedClient,
+  type WantedGrant,
+} from './access.ts'
+import { type Path, Places } from './places.ts'
+import { Reader } from './reader.ts'
+
+/** The access that a YAML text describes. @throws CliError with every fault, one a line, each with its place */
+export function parseAccess(text: string, file: string): Access {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const places = new Places(document, lines, file)
+  if (document.errors.length > 0) {
+    throw new CliError(document.errors.map(({ pos, message }) => `${places.at(pos[0])}: ${message}`).join('\n'), 2)
+  }
+  const reader = new Reader(places)
+  const access = readAccess(document.toJS({ maxAliasCount: 100 }) ?? {}, reader)
+  if (reader.faults.length > 0) throw new CliError(reader.faults.join('\n'), 2)
+  return access
+}
+
+function readAccess(value: unknown, reader: Reader): Access {
+  const { apis, clients } = reader.object(value, [], ['apis', 'clients'])
+  const access = {
+    apis: reader.list(apis, ['apis'], readApi),
+    clients: reader.list(clients, ['clients'], readClient),
+  }
+  reader.noneTwice(
+    access.apis.map(({ audience }) => audience),
+    ['apis'],
+    'audience',
+  )
+  reader.noneTwice(
+    access.clients.map(({ id }) => id),
+    ['clients'],
+    'id',
+  )
+  return access
+}
+
+function readApi(value: unknown, path: Path, reader: Reader): WantedApi {
+  const api = reader.object(
+    value,
+    path,
+    ['audience', 'name', 'scopes', 'signing_alg', 'token_ttl', 'introspectors'],
+    ['audience'],
+  )
+  const audience = reader.text(api.audience, [...path, 'audience']) ?? ''
+  return {
+    audience,
+    name: reader.text(api.name, [...path, 'name']) ?? audience.slice(0, 200),
+    scopes: readScopes(api.scopes, [...path, 'scopes'], reader),
+    signing_alg:
+      reader.choice(api.signing_alg, [...path, 'signing_alg'], ['ES256', 'RS256', 'EdDSA']) ?? defaultApi.signing_alg,
+    token_ttl: readDuration(api.token_ttl, [...path, 'token_ttl'], reader) ?? defaultApi.token_ttl,
+    introspectors: reader.texts(api.introspectors, [...path, 'introspectors']) ?? [],
+  }
+}
+
+/** `read:orders: Read orders`, or a list of names, or of `{ name, description }`. */
+function readScopes(value: unknown, path: Path, reader: Reader): WantedApi['scopes'] {
+  if (Array.isArray(value)) {
+    const scopes = value.map((item, index) => readScope(item, [...path, index], reader))
+    reader.noneTwice(
+      scopes.map(({ name }) => name),
+      path,
+      'name',
+    )
+    return scopes
+  }
+  return Object.entries(reader.members(value, path)).map(([name, description]) => ({
+    name: reader.scope(name, [...path, name]),
+    description: description === '' ? '' : (reader.text(description, [...path, name]) ?? ''),
+  }))
+}
+
+function readScope(value: unknown, path: Path, reader: Reader): WantedApi['scopes'][number] {
+  if (typeof value === 'string') return { name: reader.scope(value, path), description: '' }
+  const scope = reader.object(value, path, ['name', 'description'], ['name'])
+  const name = reader.scope(scope.name, [...path, 'name'])
+  return {
+    name,
+    description: scope.description === '' ? '' : (reader.text(scope.description, [...path, 'description']) ?? ''),
+  }
+}
+
+function readClient(value: unknown, path: Path, reader: Reader): WantedClient {
+  const known = [
+    'id',
+    'name',
+    'disabled',
+    'default_audience',
+    'auth_methods',
+    'assertion_audience',
+    'jwks_uri',
+    'grants',
+  ]
+  const client = reader.object(value, path, known, ['id'])
+  const id = reader.text(client.id, [...path, 'id']) ?? ''
+  return {
+    id,
+    name: reader.text(client.name, [...path, 'name']) ?? id,
+    disabled: reader.boolean(client.disabled, [...path, 'disabled']) ?? defaultClient.disabled,
+    default_audience: reader.text(client.default_audience, [...path, 'default_audience']) ?? null,
+    auth_methods: reader.texts(client.auth_methods, [...path, 'auth_methods']) ?? null,
+    assertion_audience:
+      reader.choice(client.assertion_audience, [...path, 'assertion_audience'], ['issuer', 'token_endpoint']) ??
+      defaultClient.assertion_audience,
+    jwks_uri: reader.text(client.jwks_uri, [...path, 'jwks_uri']) ?? null,
+    grants: readGrants(client.grants, [...path, 'grants'], reader),
+  }
+}
+
+/** `https://orders.example.com: [read:orders]`, or a list of `{ audience, scopes }`. */
+function readGrants(value: unknown, path: Path, reader: Reader): WantedGrant[] {
+  if (Array.isArray(value)) {
+    const grants = value.map((item, index) => {
+      const grant = reader.object(item, [...path, index], ['audience', 'scopes'], ['audience'])
+      const audience = reader.text(grant.audience, [...path, index, 'audience']) ?? ''
+      return { audience, scopes: reader.texts(grant.scopes, [...path, index, 'scopes']) ?? [] }
+    })
+    reader.noneTwice(
+      grants.map(({ audience }) => audience),
+      path,
+      'audience',
+    )
+    return grants
+  }
+  return Object.entries(reader.members(value, path)).map(([audience, scopes]) => ({
+    audience,
+    scopes: reader.texts(scopes, [...path, audience]) ?? [],
+  }))
+}
+
+function readDuration(value: unknown, path: Path, reader: Reader): number | undefined {
+  if (value === undefined || value === null) return undefined
+  try {
+    return parseDuration(String(value), 'token_ttl')
+  } catch (error) {
+    reader.fault(path, (error as Error).message)
+    return undefined
+  }
+}

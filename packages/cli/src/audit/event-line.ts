@@ -1,0 +1,32 @@
+import { type OutputOptions, paint, writeLine } from '../output.ts'
+import { printable, printableJson } from '../printable.ts'
+import type { AuditEvent } from '../resources.ts'
+
+/** One event a line: JSON as the admin API shows it, or columns for the eye. */
+export function printEvent(event: AuditEvent, options: OutputOptions): void {
+  writeLine(options.json ? printableJson(event) : eventLine(event))
+}
+
+function eventLine(event: AuditEvent): string {
+  const outcome = event.outcome === 'success' ? paint('green', 'ok  ') : paint('red', 'FAIL')
+  const who = [event.client_id ?? '-', event.address ?? '-']
+  const what = [
+    event.target,
+    event.audience,
+    event.scope,
+    event.reason,
+    event.count && event.count > 1 ? `x${event.count}` : undefined,
+  ]
+  const columns = [
+    paint('dim', event.time),
+    outcome,
+    printable(event.type).padEnd(20),
+    printable(who[0]!).padEnd(20),
+    printable(who[1]!).padEnd(15),
+    what
+      .filter(Boolean)
+      .map((text) => printable(String(text)))
+      .join('  '),
+  ]
+  return columns.join('  ').trimEnd()
+}

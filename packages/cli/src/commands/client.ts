@@ -1,0 +1,173 @@
+import { type Command, Option } from 'commander'
+import { path, withAdminApi } from '../admin-api.ts'
+import { wrongUse } from '../cli-error.ts'
+import { type ListOptions, listLeaf, repeated, type ServerOptions, serverLeaf } from '../command.ts'
+import { deleted } from '../deleted.ts'
+import { note, printList, printResource } from '../output.ts'
+import type { Client } from '../resources.ts'
+import { clientKeyCommands } from './client-key.ts'
+import { clientSecretCommands } from './client-secret.ts'
+import { grantCommands } from './grant.ts'
+
+interface ClientFields {
+  name?: string
+  /** False: take it away */
+  defaultAudience?: string | false
+  disabled?: boolean
+  enabled?: boolean
+  /** False: every method that there is a credential for */
+  authMethod?: string[] | false
+  assertionAudience?: string
+  jwksUrl?: string | false
+}
+
+const authMethods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+
+export function clientCommands(program: Command): void {
+  const client = program.command('client').description('clients: machine identities, their credentials and grants')
+
+  clientFields(
+    serverLeaf(
+      client,
+      'create',
+      'create a client',
+      "countersign client create --id svc-order-processor --name 'Order processor' --with-secret",
+    ),
+  )
+    .option('--id <id>', 'its client_id; made up when left out')
+    .option('--with-secret', 'make a first secret and print it, once')
+    .action(createClient)
+
+  listLeaf(client, 'list', 'list clients', 'countersign client list --prefix svc-')
+    .option('--prefix <text>', 'only clients whose id begins so')
+    .action(listClients)
+
+  serverLeaf(client, 'get <client>', 'show one client', 'countersign client get svc-order-processor').action(getClient)
+
+  clientFields(
+    serverLeaf(
+      client,
+      'update <client>',
+      'change a client; what is not named stays',
+      'countersign client update svc-order-processor --disabled',
+    ),
+  )
+    .option('--enabled', 'let it get tokens again')
+    .option('--no-default-audience', 'take the default audience away')
+    .option('--no-auth-method', 'let it use every method that it has a credential for')
+    .option('--no-jwks-url', 'no longer fetch its keys')
+    .action(updateClient)
+
+  serverLeaf(
+    client,
+    'delete <client>',
+    'delete a client with its credentials and grants',
+    'countersign client delete svc-order-processor',
+  ).action(deleteClient)
+
+  clientSecretCommands(client)
+  clientKeyCommands(client)
+  grantCommands(client)
+}
+
+function clientFields(command: Command): Command {
+  return command
+    .option('--name <name>', 'a name for people')
+    .option('--default-audience <url>', 'the API whose token it gets when it names none')
+    .option('--disabled', 'refuse it tokens until it is enabled again')
+    .addOption(
+      new Option('--auth-method <method>', `limit it to this method (${authMethods.join(', ')}); repeatable`).argParser(
+        oneOfMethods,
+      ),
+    )
+    .addOption(
+      new Option('--assertion-audience <what>', 'what its assertions name as "aud"').choices([
+        'issuer',
+        'token_endpoint',
+      ]),
+    )
+    .option('--jwks-url <url>', 'where its public keys are fetched from')
+}
+
+async function createClient(
+  options: ServerOptions & ClientFields & { id?: string; withSecret?: boolean },
+): Promise<void> {
+  const { id, withSecret } = options
+  const body = { ...(id !== undefined && { id }), ...fieldsOf(options), ...(withSecret && { with_secret: true }) }
+  const client = await withAdminApi(options, (admin) => admin.send<Client>('POST', '/clients', body))
+  printResource(client, options, describeClient(client))
+  if (options.json) return
+  if (client.client_secret) note('\nThe secret is not shown again: keep it now, where only this client can read it.')
+  else note(`\nIt has no credential yet; give it one with: countersign client secret create ${client.id}`)
+}
+
+async function listClients(options: ListOptions & { prefix?: string }): Promise<void> {
+  const { limit, cursor, prefix: q } = options
+  const page = await withAdminApi(options, (admin) => admin.list<Client>('/clients', { limit, cursor, query: { q } }))
+  const nothing = 'There are no such clients; create one with: countersign client create --id NAME --with-secret'
+  printList(page, { ...options, nothing }, [
+    { title: 'ID', value: (client) => client.id },
+    { title: 'NAME', value: (client) => client.name },
+    { title: 'STATE', value: (client) => (client.disabled ? 'disabled' : 'enabled') },
+    { title: 'DEFAULT AUDIENCE', value: (client) => client.default_audience },
+    { title: 'CREATED', value: (client) => client.created_at },
+  ])
+}
+
+async function getClient(id: string, options: ServerOptions): Promise<void> {
+  const client = await withAdminApi(options, (admin) => admin.get<Client>(path`/clients/${id}`))
+  printResource(client, options, describeClient(client))
+}
+
+async function updateClient(id: string, options: ServerOptions & ClientFields): Promise<void> {
+  const changes = fieldsOf(options)
+  if (Object.keys(changes).length === 0)
+    throw wrongUse('nothing to change is named; give for example --name or --disabled, see --help')
+  const client = await withAdminApi(options, (admin) => admin.send<Client>('PATCH', path`/clients/${id}`, changes))
+  printResource(client, options, describeClient(client))
+}
+
+async function deleteClient(id: string, options: ServerOptions): Promise<void> {
+  await withAdminApi(options, (admin) => admin.send('DELETE', path`/clients/${id}`))
+  deleted(`Client ${id}`, { id }, options)
+}
+
+function fieldsOf(fields: ClientFields): Record<string, unknown> {
+  const { name, defaultAudience, disabled, enabled, authMethod, assertionAudience, jwksUrl } = fields
+  if (disabled && enabled) throw wrongUse('--disabled and --enabled contradict each other; give one of them')
+  return {
+    ...(name !== undefined && { name }),
+    ...(defaultAudience !== undefined && { default_audience: defaultAudience || null }),
+    ...((disabled || enabled) && { disabled: disabled === true }),
+    ...(authMethod !== undefined && { auth_methods: authMethod || null }),
+    ...(assertionAudience && { assertion_audience: assertionAudience }),
+    ...(jwksUrl !== undefined && { jwks_uri: jwksUrl || null }),
+  }
+}
+
+function oneOfMethods(value: string, earlier: string[] | boolean | undefined): string[] {
+  if (!authMethods.includes(value)) {
+    throw wrongUse(`--auth-method ${JSON.stringify(value)} is none of ${authMethods.join(', ')}; give one of these`)
+  }
+  return repeated(value, Array.isArray(earlier) ? earlier : [])
+}
+
+function describeClient(client: Client): [string, unknown][] {
+  return [
+    ['id', client.id],
+    ['name', client.name],
+    ['state', client.disabled ? 'disabled' : 'enabled'],
+    ['default audience', client.default_audience],
+    ['auth methods', client.auth_methods ?? 'all it has a credential for'],
+    ['assertion audience', client.assertion_audience],
+    ['keys fetched from', client.jwks_uri],
+    ['created', client.created_at],
+    ['updated', client.updated_at],
+    ...(client.client_secret
+      ? ([
+          ['secret id', client.secret_id],
+          ['client secret', client.client_secret],
+        ] as [string, unknown][])
+      : []),
+  ]
+}

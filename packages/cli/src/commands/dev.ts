@@ -1,0 +1,26 @@
+import type { Command } from 'commander'
+import { wrongUse } from '../cli-error.ts'
+import { leaf } from '../command.ts'
+import { serveUntilSignal } from '../serve-until-signal.ts'
+
+export function devCommand(program: Command): void {
+  leaf(
+    program,
+    'dev',
+    'start the playground: a server with a demo API and client, on this machine only',
+    'countersign dev --port 9000',
+  )
+    .option('--port <port>', 'where to listen', portOption, 8080)
+    .option('--data-dir <dir>', 'where to keep its data and secrets', '.countersign')
+    .action(async ({ port, dataDir, json = false }: { port: number; dataDir: string; json?: boolean }) => {
+      const { runPlayground } = await import('../playground/run-playground.ts')
+      await serveUntilSignal(() => runPlayground({ port, dataDir, json }))
+    })
+}
+
+function portOption(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  if (port < 1 || port > 65_535)
+    throw wrongUse(`--port ${JSON.stringify(text)} is no port; give a number from 1 to 65535`)
+  return port
+}

@@ -1,0 +1,14 @@
+/**
+ * Runs a server until Ctrl-C or a supervisor ends it: the first signal lets it finish what is in flight, a second one
+ * does not wait.
+ */
+export async function serveUntilSignal(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  // Whoever read the first lines of its output may leave without ending it.
+  process.stdout.removeAllListeners('error')
+  process.stdout.on('error', () => {})
+  const { promise: told, resolve: tell } = Promise.withResolvers<void>()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, tell)
+  const server = await start()
+  await told
+  await server.close()
+}

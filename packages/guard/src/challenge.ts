@@ -1,0 +1,28 @@
+import type { GuardErrorCode } from './guard-error.ts'
+
+interface Refusal {
+  readonly code: GuardErrorCode
+  readonly message: string
+  readonly realm: string
+  readonly scopes: readonly string[]
+}
+
+/**
+ * The `WWW-Authenticate` value for a refusal (RFC 6750 section 3). Who sent no credential gets no error code
+ * (section 3.1); `scope` names what the route asks for.
+ */
+export function bearerChallenge(refusal: Refusal): string {
+  const parameters = [`realm="${quotable(refusal.realm)}"`]
+  if (refusal.code !== 'missing_credential') {
+    parameters.push(`error="${refusal.code}"`, `error_description="${quotable(refusal.message)}"`)
+  }
+  if (refusal.scopes.length > 0 && refusal.code !== 'invalid_request') {
+    parameters.push(`scope="${quotable(refusal.scopes.join(' '))}"`)
+  }
+  return `Bearer ${parameters.join(', ')}`
+}
+
+/** RFC 6750 section 3 leaves printable ASCII without `"` and `\`: nothing that could end the string or the header. */
+function quotable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, "'")
+}

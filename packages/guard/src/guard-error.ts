@@ -1,0 +1,91 @@
+import { STATUS_CODES } from 'node:http'
+import { bearerChallenge } from './challenge.ts'
+
+export type GuardErrorCode =
+  | 'missing_credential'
+  | 'invalid_token'
+  | 'invalid_request'
+  | 'insufficient_scope'
+  | 'unavailable'
+
+/** RFC 9457 problem details, with a `code` for programs and a `reason` that says which rule was broken. */
+export interface Problem {
+  title: string
+  status: number
+  detail: string
+  code: GuardErrorCode
+  reason: string
+  scope?: string
+}
+
+export interface GuardErrorDetails {
+  code: GuardErrorCode
+  /** Names the one rule that was broken: `expired_token`, `wrong_audience`, ... */
+  reason: string
+  /** A sentence for whoever reads the answer. It must not repeat what the request said. */
+  message: string
+  realm: string
+  /** The scopes that the route asks for. */
+  scopes?: readonly string[]
+  retryAfterSeconds?: number
+  cause?: unknown
+}
+
+/** Why a request was refused, and how to say so over HTTP (RFC 6750 section 3, RFC 9457). `cause` is for logs only. */
+export class GuardError extends Error {
+  readonly code: GuardErrorCode
+  readonly status: 400 | 401 | 403 | 503
+  readonly reason: string
+  readonly realm: string
+  readonly scopes: readonly string[]
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(details: GuardErrorDetails) {
+    super(details.message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'GuardError'
+    this.code = details.code
+    this.status = statusOf[details.code]
+    this.reason = details.reason
+    this.realm = details.realm
+    this.scopes = details.scopes ?? []
+    this.retryAfterSeconds = details.retryAfterSeconds
+  }
+
+  /** The body of the answer. */
+  toProblem(): Problem {
+    const problem: Problem = {
+      title: STATUS_CODES[this.status] ?? 'Refused',
+      status: this.status,
+      detail: this.message,
+      code: this.code,
+      reason: this.reason,
+    }
+    if (this.code === 'insufficient_scope') problem.scope = this.scopes.join(' ')
+    return problem
+  }
+
+  /** The headers of the answer, its content type included. Names are lower case. */
+  headers(): Record<string, string> {
+    const headers: Record<string, string> = {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+    }
+    if (this.code === 'unavailable') headers['retry-after'] = String(Math.max(1, this.retryAfterSeconds ?? 5))
+    else headers['www-authenticate'] = bearerChallenge(this)
+    return headers
+  }
+}
+
+/** The guard was set up in a way that cannot be safe. Thrown at start, never while a request is answered. */
+export class GuardConfigurationError extends Error {
+  readonly code = 'invalid_configuration'
+  override readonly name = 'GuardConfigurationError'
+}
+
+const statusOf = {
+  missing_credential: 401,
+  invalid_token: 401,
+  invalid_request: 400,
+  insufficient_scope: 403,
+  unavailable: 503,
+} as const

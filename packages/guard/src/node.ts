@@ -1,0 +1,33 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { answerRefusal } from './answer.ts'
+import type { Caller } from './caller.ts'
+import type { Guard } from './guard.ts'
+import { GuardError } from './guard-error.ts'
+import { checkRequirement, type Requirement } from './requirement.ts'
+
+export type GuardedRequest = IncomingMessage & { caller: Caller }
+
+/** What a guarded handler returns is passed on, so that its own failures reach whoever waits for it. */
+export type GuardedHandler = (request: GuardedRequest, response: ServerResponse) => unknown
+
+/**
+ * A listener for node:http that calls `handler` only for callers who meet the requirement, with `request.caller` set.
+ * Everybody else is answered here, with problem+json. Throws GuardConfigurationError at once for a bad requirement.
+ */
+export function guardNode(
+  guard: Guard,
+  requirement: Requirement,
+  handler: GuardedHandler,
+): (request: IncomingMessage, response: ServerResponse) => Promise<unknown> {
+  checkRequirement(requirement)
+  return async (request, response) => {
+    let caller: Caller
+    try {
+      caller = await guard.verify(request, requirement)
+    } catch (error) {
+      if (!(error instanceof GuardError)) throw error
+      return answerRefusal(response, error)
+    }
+    return handler(Object.assign(request, { caller }), response)
+  }
+}

@@ -1,0 +1,75 @@
+import type { FastifyInstance } from 'fastify'
+import { serializerCompiler } from 'fastify-type-provider-zod'
+import { apiRoutes } from '../apis/routes.ts'
+import { auditRoutes } from '../audit/routes.ts'
+import { grantRoutes } from '../clients/grant-routes.ts'
+import { keyRoutes } from '../clients/key-routes.ts'
+import { clientRoutes } from '../clients/routes.ts'
+import { secretRoutes } from '../clients/secret-routes.ts'
+import { endpointUrl } from '../http/discovery.ts'
+import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
+import { signingKeyRoutes } from '../signing-keys/routes.ts'
+import type { AdminApp, AdminContext } from './admin-app.ts'
+import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
+import { docsPage, docsPolicy } from './docs-page.ts'
+import { describeRoutes, type OpenApiDocument, openApiDocument } from './openapi.ts'
+import { parseStrictJson, validateWithZod } from './request-validation.ts'
+
+export interface AdminApiOptions extends AdminGuardOptions {
+  /** For development: clients may publish their keys over plain http on this machine */
+  allowLoopbackJwksUri?: boolean | undefined
+}
+
+/** The admin API: what it is made of, one line each. */
+const resources = [
+  apiRoutes,
+  clientRoutes,
+  secretRoutes,
+  keyRoutes,
+  grantRoutes,
+  signingKeyRoutes,
+  revocationAdminRoutes,
+  auditRoutes,
+]
+
+/** Register it under `/api/v1`. */
+export async function adminApi(app: FastifyInstance, options: AdminApiOptions): Promise<void> {
+  const { authority, allowLoopbackJwksUri = false } = options
+  const context: AdminContext = { authority, allowLoopbackJwksUri }
+  parseStrictJson(app)
+  app.setValidatorCompiler(validateWithZod)
+  app.setSerializerCompiler(serializerCompiler)
+  app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
+  await describeRoutes(app, endpointUrl(authority.issuer, '/oauth/token'))
+  documentRoutes(app)
+  await app.register(async (guarded) => {
+    await guardAdminApi(guarded, options)
+    for (const routes of resources) routes(guarded as unknown as AdminApp, context)
+  })
+}
+
+/** What the API is, for programs and for people; open to anybody. */
+function documentRoutes(app: FastifyInstance): void {
+  let document: OpenApiDocument | undefined
+  let page: string | undefined
+  const described = () => {
+    document ??= openApiDocument(app)
+    return document
+  }
+  // Hidden from the document that they show.
+  const schema = { hide: true } as object
+  app.get('/openapi.json', { schema }, async (_request, reply) =>
+    reply.type('application/json').send(JSON.stringify(described())),
+  )
+  app.get('/docs', { schema }, async (_request, reply) => {
+    page ??= docsPage(described())
+    return reply
+      .headers({
+        'content-security-policy': docsPolicy,
+        'x-content-type-options': 'nosniff',
+        'referrer-policy': 'no-referrer',
+      })
+      .type('text/html; charset=utf-8')
+      .send(page)
+  })
+}

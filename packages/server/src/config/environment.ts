@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { nearestSetting, settingPaths, variableName } from './setting-paths.ts'
+
+/** Variables of this prefix that other programs of ours read. */
+const notSettings = /^COUNTERSIGN_(URL|CLIENT_ID|CLIENT_SECRET|CLIENT_SECRET_FILE|CONFIG|CONTEXT|TEST_\w+)$/
+
+/**
+ * Settings from `COUNTERSIGN_*`. With `_FILE` at the end the value is read from that file (a mounted secret), without
+ * the line break at its end.
+ */
+export function environmentSettings(environment: NodeJS.ProcessEnv): {
+  content: Record<string, unknown>
+  problems: string[]
+  sourceOf: (path: readonly PropertyKey[]) => string | undefined
+} {
+  const content: Record<string, unknown> = {}
+  const problems: string[] = []
+  const sources = new Map<string, string>()
+  const byVariable = new Map(settingPaths.map((path) => [variableName(path.split('.')), path]))
+
+  for (const [variable, text] of Object.entries(environment)) {
+    if (!variable.startsWith('COUNTERSIGN_') || notSettings.test(variable) || text === undefined || text === '')
+      continue
+    const fromFile = !byVariable.has(variable) && variable.endsWith('_FILE')
+    const path = byVariable.get(fromFile ? variable.slice(0, -'_FILE'.length) : variable)
+    if (path === undefined) {
+      const meant = nearestSetting(variable.slice('COUNTERSIGN_'.length).toLowerCase())
+      problems.push(
+        `${variable}: there is no such setting${meant.replace(/"(.+)"/, (_all, name) => variableName(name.split('.')))}`,
+      )
+      continue
+    }
+    if (sources.has(path)) {
+      problems.push(`${variable}: ${sources.get(path)} sets the same; keep one of them`)
+      continue
+    }
+    sources.set(path, variable)
+    try {
+      place(content, path.split('.'), fromFile ? readFileSync(text, 'utf8').replace(/\r?\n$/, '') : text)
+    } catch (error) {
+      problems.push(`${variable}: ${(error as Error).message}`)
+    }
+  }
+  return { content, problems, sourceOf: (path) => sources.get(path.join('.')) }
+}
+
+function place(target: Record<string, unknown>, [first, ...rest]: string[], value: string): void {
+  if (first === undefined) return
+  if (rest.length === 0) {
+    target[first] = value
+    return
+  }
+  const inner = (target[first] ?? {}) as Record<string, unknown>
+  target[first] = inner
+  place(inner, rest, value)
+}

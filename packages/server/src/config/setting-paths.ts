@@ -1,0 +1,31 @@
+import { closest, distance } from 'fastest-levenshtein'
+import { z } from 'zod'
+import { configSchema } from './config-schema.ts'
+
+/** Every setting there is, as `admin.client_secret`: for suggestions and for the names of environment variables. */
+export const settingPaths: readonly string[] = pathsOf(configSchema, '')
+
+/** `; did you mean "x"?` where a name is close enough to one there is, else nothing. */
+export function nearestSetting(name: string): string {
+  const nearest = closest(name, [...settingPaths])
+  return distance(name, nearest) <= Math.max(2, name.length / 3) ? `; did you mean "${nearest}"?` : ''
+}
+
+export function variableName(path: readonly PropertyKey[]): string {
+  return `COUNTERSIGN_${path.join('_').toUpperCase()}`
+}
+
+function pathsOf(schema: z.ZodType, prefix: string): string[] {
+  const inner = unwrap(schema)
+  if (inner instanceof z.ZodUnion)
+    return (inner.options as z.ZodType[]).flatMap((option) => pathsOf(option, prefix)).concat(prefix || [])
+  if (!(inner instanceof z.ZodObject)) return prefix === '' ? [] : [prefix]
+  return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([name, member]) =>
+    pathsOf(member, prefix === '' ? name : `${prefix}.${name}`),
+  )
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return unwrap(schema.unwrap() as z.ZodType)
+  return schema
+}

@@ -1,0 +1,135 @@
+import { existsSync } from 'node:fs'
+import { createMemoryRateLimiter } from '@countersign/limits'
+import Fastify, { type FastifyInstance } from 'fastify'
+import pino, { type Logger } from 'pino'
+import { ensureAdminClient } from '../admin/ensure-admin-client.ts'
+import { type Authority, openAuthority } from '../authority.ts'
+import type { Config } from '../config/config-schema.ts'
+import { loadConfig } from '../config/load-config.ts'
+import { buildApp } from '../http/app.ts'
+import { createMetrics, metricsRoute } from '../http/metrics.ts'
+import { followTls, readTls } from '../http/tls.ts'
+import { connectRedis } from '../redis/connect-redis.ts'
+import { createMasterKey } from '../sealing/master-key.ts'
+import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+
+export interface RunningServer {
+  /** Where it listens, such as http://0.0.0.0:8080 */
+  url: string
+  authority: Authority
+  close(): Promise<void>
+}
+
+const defaultFile = 'countersign.yaml'
+
+/**
+ * `countersign server`: runs until it is told to stop, then finishes what is in flight.
+ * @throws ConfigError, StoreError: the program did not start
+ */
+export async function runServer(options: { config?: string } = {}): Promise<RunningServer> {
+  const file = options.config ?? process.env.COUNTERSIGN_CONFIG ?? (existsSync(defaultFile) ? defaultFile : undefined)
+  const config = loadConfig({ file, environment: process.env })
+  const logger = pino({ level: config.log_level, base: undefined, redact: ['req.headers.authorization'] })
+  const server = await startServer(config, logger)
+  logger.info({ url: server.url, issuer: config.issuer }, 'countersign is ready')
+  return server
+}
+
+/**
+ * Starts what the configuration describes.
+ * @param extend adds routes of a program's own before the server listens
+ */
+export async function startServer(
+  config: Config,
+  logger: Logger,
+  extend?: (app: FastifyInstance, authority: Authority) => Promise<void>,
+): Promise<RunningServer> {
+  warnOfOpenDoors(config, logger)
+  const tls = config.tls && { certFile: config.tls.cert_file, keyFile: config.tls.key_file }
+  const certificate = tls && readTls(tls)
+  const closers: (() => unknown)[] = []
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const redis = config.redis_url
+      ? await connectRedis(config.redis_url, (error) => logger.error({ err: error }, 'Redis is away'))
+      : undefined
+    if (redis) closers.push(redis.close)
+    const authority = await openAuthority({
+      issuer: config.issuer,
+      databaseUrl: config.database_url,
+      masterKey: createMasterKey(config.master_key),
+      replica: config.replica,
+      redis: redis?.client,
+      keyRotationSeconds: config.keys.rotation,
+      keyPublishAheadSeconds: config.keys.publish_ahead,
+      onError: (what, error) => logger.error({ err: error }, `${what} failed`),
+    })
+    closers.push(() => authority.close())
+    const metrics = createMetrics(authority)
+    const app = await buildApp({
+      authority,
+      limiter: redis?.limiter ?? createMemoryRateLimiter(),
+      tokenLimits: tokenLimits(config),
+      trustedProxies: config.trusted_proxies,
+      logger,
+      tls: certificate,
+      onOutcome: metrics.oauthOutcome,
+    })
+    closers.push(() => app.close())
+    if (config.admin)
+      await ensureAdminClient(authority, { clientId: config.admin.client_id, clientSecret: config.admin.client_secret })
+    if (config.metrics?.token) metricsRoute(app, metrics, config.metrics.token)
+    await extend?.(app, authority)
+    await app.listen({ host: config.host, port: config.port })
+    if (tls) {
+      closers.push(
+        followTls(app.server as never, tls, (error) =>
+          error
+            ? logger.error({ err: error }, 'the new TLS certificate cannot be used')
+            : logger.info('TLS certificate reloaded'),
+        ),
+      )
+    }
+    if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
+    return { url: listeningUrl(app, tls !== undefined), authority, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function listenForMetrics(
+  { host, port }: { host: string; port?: number },
+  metrics: ReturnType<typeof createMetrics>,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const app = Fastify({ loggerInstance: logger }) as unknown as FastifyInstance
+  metricsRoute(app, metrics)
+  await app.listen({ host, port: port ?? 0 })
+  return () => app.close()
+}
+
+function tokenLimits({ rate_limits: limits }: Config): TokenLimitSettings | undefined {
+  if (limits === 'off') return undefined
+  const chosen = (set: { quota: number; window: number } | undefined, otherwise: TokenLimitSettings['perAddress']) =>
+    set ? { name: otherwise.name, quota: set.quota, windowSeconds: set.window } : otherwise
+  return {
+    perAddress: chosen(limits?.per_address, defaultTokenLimits.perAddress),
+    perClient: chosen(limits?.per_client, defaultTokenLimits.perClient),
+    failuresPerAddress: chosen(limits?.failures_per_address, defaultTokenLimits.failuresPerAddress),
+  }
+}
+
+function warnOfOpenDoors(config: Config, logger: Logger): void {
+  if (config.rate_limits === 'off') logger.warn('RATE LIMITS ARE OFF: this is for load tests, never for production')
+  if (config.database_url.startsWith('postgres') && !config.redis_url) {
+    logger.warn('rate limits are counted by each replica for itself; set redis_url to share them')
+  }
+}
+
+function listeningUrl(app: FastifyInstance, secure: boolean): string {
+  const { address, port } = app.server.address() as { address: string; port: number }
+  return `${secure ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}`
+}

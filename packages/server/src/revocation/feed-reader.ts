@@ -1,0 +1,108 @@
+import { authenticateClient } from '../client-auth/authenticate-client.ts'
+import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
+import { introspect, type OwnTokenContext, readOwnToken } from '../introspection/introspect.ts'
+import type { Store } from '../storage/store.ts'
+import { OAuthError } from '../token-endpoint/oauth-error.ts'
+import type { FeedReader } from './feed.ts'
+
+export type FeedReaderContext = ClientAuthContext & OwnTokenContext
+
+/** Who reads, and what; `again` says whether and what it still may, for a stream that lasts. */
+export interface AuthenticatedReader extends FeedReader {
+  clientId: string
+  again: () => Promise<AuthenticatedReader | undefined>
+}
+
+const adminAudience = 'urn:countersign:admin'
+/** With one of these an administrator's token reads every API's revocations. */
+const readAllScopes = ['audit:read', 'clients:read']
+
+/**
+ * Who may read the feed: a client bound to an API (named in its `introspectors`) that API's revocations and those that
+ * concern all, an administrator everything. By Basic, or by a Bearer access token of ours.
+ * @throws ClientAuthFailure, OAuthError `invalid_token`, `insufficient_scope`, `unauthorized_client`
+ */
+export async function authenticateReader(
+  request: { authorization: string | undefined; address: string },
+  context: FeedReaderContext,
+): Promise<AuthenticatedReader> {
+  const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(request.authorization ?? '')?.[1]
+  if (bearer !== undefined) return readerByToken(bearer, context)
+  const { client } = await authenticateClient({ form: new Map(), ...request }, context)
+  return readerByClient(client.id, context)
+}
+
+async function readerByClient(clientId: string, context: FeedReaderContext): Promise<AuthenticatedReader> {
+  const audiences = await boundAudiences(clientId, context.store)
+  if (audiences.length === 0) throw notBound(clientId)
+  const again = async () => {
+    const client = await context.findClient(clientId)
+    return client && !client.disabled ? orUndefined(readerByClient(clientId, context)) : undefined
+  }
+  return { audiences, clientId, again }
+}
+
+async function readerByToken(text: string, context: FeedReaderContext): Promise<AuthenticatedReader> {
+  const token = await readOwnToken(text, context)
+  const state = token && (await introspect(token, context, () => true))
+  if (!token || state === 'not_for_this_client' || !state?.active) throw invalidToken('the access token is not active')
+  const { client_id: clientId, aud: audience } = token.claims
+  const again = () => orUndefined(readerByToken(text, context))
+  const scopes = token.claims.scope?.split(' ') ?? []
+  if (audience === adminAudience && readAllScopes.some((scope) => scopes.includes(scope))) {
+    return { audiences: 'all', clientId, again }
+  }
+  const bound = await boundAudiences(clientId, context.store)
+  // A token for another API may have come here by way of that API, whose business these revocations are not.
+  const audiences = audience === adminAudience ? bound : bound.filter((name) => name === audience)
+  if (audiences.length > 0) return { audiences, clientId, again }
+  throw audience === adminAudience
+    ? insufficientScope(clientId)
+    : invalidToken('the access token is for another audience')
+}
+
+/** The APIs that name this client among their introspectors. */
+async function boundAudiences(clientId: string, { database }: Store): Promise<string[]> {
+  const rows = await database
+    .selectFrom('apis')
+    .select(['audience', 'introspectors'])
+    .where('introspectors', 'like', `%"${clientId}"%`)
+    .execute()
+  // `_` in an id is a wildcard to LIKE: the list itself decides.
+  return rows.filter((row) => JSON.parse(row.introspectors).includes(clientId)).map((row) => row.audience)
+}
+
+async function orUndefined<T>(reader: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reader
+  } catch (error) {
+    if (error instanceof OAuthError) return undefined
+    throw error
+  }
+}
+
+function invalidToken(description: string): OAuthError {
+  return new OAuthError('invalid_token', description, {
+    status: 401,
+    headers: {
+      'www-authenticate': `Bearer realm="countersign", error="invalid_token", error_description="${description}"`,
+    },
+  })
+}
+
+function insufficientScope(clientId: string): OAuthError {
+  return new OAuthError('insufficient_scope', `this needs the scope ${readAllScopes.join(' or ')}`, {
+    status: 403,
+    headers: {
+      'www-authenticate': `Bearer realm="countersign", error="insufficient_scope", scope="${readAllScopes[0]}"`,
+    },
+    reason: notBound(clientId).reason,
+  })
+}
+
+function notBound(clientId: string): OAuthError {
+  return new OAuthError('unauthorized_client', 'this client is not bound to an API', {
+    status: 403,
+    reason: `"${clientId}" is among the introspectors of no API; add it with: countersign api update ... --introspector ${clientId}`,
+  })
+}

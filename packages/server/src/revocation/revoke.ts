@@ -1,0 +1,80 @@
+import type { Authority } from '../authority.ts'
+import { type Actor, longestTokenLifetimeSeconds } from '../signing-keys/lifecycle.ts'
+import { announce } from '../storage/change-feed.ts'
+import type { Store, StoreTransaction } from '../storage/store.ts'
+import type { RevocationRow } from '../storage/tables.ts'
+
+/** Clocks of replicas differ a little, and verifiers allow for as much again. */
+const marginSeconds = 3600
+
+export interface TokenToRevoke {
+  jti: string
+  /** Seconds since the epoch; when unknown, as long as a token can live */
+  expiresAt?: number
+  /** The API that the token is for; when unknown, every reader of the feed is told */
+  audience?: string
+  /** Whose token it is, for the audit event */
+  clientId?: string
+}
+
+/**
+ * Revokes one access token, on every replica once the promise resolves. A second time changes nothing.
+ * @throws StoreError `unavailable`
+ */
+export async function revokeToken(token: TokenToRevoke, authority: Authority, actor: Actor): Promise<void> {
+  const { jti, audience, clientId } = token
+  const detail = clientId === undefined || clientId === actor.client_id ? {} : { detail: { token_client_id: clientId } }
+  await authority.audit.recordChange(
+    { ...actor, type: 'token.revoked', outcome: 'success', target: `token/${jti}`, jti, audience, ...detail },
+    (transaction) =>
+      insertRevocation(transaction, authority, {
+        jti,
+        audience: audience ?? null,
+        expires_at: token.expiresAt ?? latestExpiry(authority),
+      }),
+  )
+}
+
+/**
+ * Revokes every access token that a client was issued up to now, the present second included.
+ * @throws StoreError `unavailable`
+ */
+export async function revokeClientTokens(clientId: string, authority: Authority, actor: Actor): Promise<void> {
+  await authority.audit.recordChange(
+    { ...actor, type: 'client_tokens.revoked', outcome: 'success', target: `client/${clientId}` },
+    (transaction) => insertClientRevocation(transaction, clientId, authority),
+  )
+}
+
+/** The same within a transaction that does more, such as disabling or deleting the client. */
+export async function insertClientRevocation(
+  transaction: StoreTransaction,
+  clientId: string,
+  authority: Pick<Authority, 'store' | 'now'>,
+): Promise<void> {
+  // A later one says all that an earlier one said.
+  await transaction.deleteFrom('revocations').where('client_id', '=', clientId).execute()
+  await insertRevocation(transaction, authority, {
+    client_id: clientId,
+    before: authority.now(),
+    expires_at: latestExpiry(authority),
+  })
+}
+
+async function insertRevocation(
+  transaction: StoreTransaction,
+  { store, now }: { store: Pick<Store, 'kind'>; now: () => number },
+  values: Pick<RevocationRow, 'expires_at'> & Partial<RevocationRow>,
+): Promise<void> {
+  const id = values.jti ?? values.client_id ?? ''
+  const revision = await announce(transaction, store, { kind: 'revocation', id, at: now() })
+  await transaction
+    .insertInto('revocations')
+    .values({ jti: null, client_id: null, before: null, kid: null, audience: null, ...values, revision })
+    .onConflict((conflict) => conflict.column('jti').doNothing())
+    .execute()
+}
+
+function latestExpiry({ now }: Pick<Authority, 'now'>): number {
+  return now() + longestTokenLifetimeSeconds + marginSeconds
+}

@@ -1,0 +1,77 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Authority } from '../authority.ts'
+import { authenticateClient } from '../client-auth/authenticate-client.ts'
+import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
+import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
+import { oauthEndpoint } from '../http/oauth.ts'
+import { readOwnToken } from '../introspection/introspect.ts'
+import { parameter } from '../token-endpoint/form.ts'
+import { OAuthError } from '../token-endpoint/oauth-error.ts'
+import { revokeToken } from './revoke.ts'
+
+export type RevocationContext = ClientAuthContext & RefusalContext & { authority: Authority }
+
+export interface RevocationRoutesOptions {
+  context: RevocationContext
+  addressOf: (request: FastifyRequest) => string
+  onOutcome: (outcome: string) => void
+}
+
+/** `POST /oauth/revoke` (RFC 7009) */
+export function revocationRoutes(app: FastifyInstance, options: RevocationRoutesOptions): void {
+  const { context, addressOf, onOutcome } = options
+  oauthEndpoint(app, {
+    path: '/oauth/revoke',
+    addressOf,
+    answer: async (request) => ({ outcome: await answerRevocation(request, context) }),
+    onMalformed: (error, address) => refuse(error, { address }, undefined, context),
+    onOutcome,
+  })
+}
+
+/**
+ * `token_type_hint` is not looked at: there is one type of token here, and RFC 7009 section 2.1 has a wrong hint do no
+ * harm. What is no living token of ours cannot be revoked any more, which section 2.2 calls a success.
+ * @throws OAuthError, StoreError `unavailable`
+ */
+export async function answerRevocation(
+  request: ClientRequest,
+  context: RevocationContext,
+): Promise<'revoked' | 'nothing_to_revoke'> {
+  let authenticated: AuthenticatedClient | undefined
+  try {
+    authenticated = await authenticateClient(request, context)
+    const text = parameter(request.form, 'token')
+    if (text === undefined) throw new OAuthError('invalid_request', 'token is missing')
+    const token = await readOwnToken(text, context.authority)
+    if (!token) return 'nothing_to_revoke'
+    const { client, credentialId } = authenticated
+    const { client_id, jti, exp, aud } = token.claims
+    if (client_id !== client.id) {
+      throw new OAuthError('invalid_grant', 'the token was issued to another client', {
+        reason: `the token ${jti.slice(0, 64)} was issued to "${client_id.slice(0, 128)}"`,
+      })
+    }
+    // Once is enough: asked again and again it would only fill the audit log.
+    if (await context.authority.revocations.isRevokedInStore({ ...token.claims, kid: token.kid })) return 'revoked'
+    await revokeToken({ jti, expiresAt: Math.ceil(exp), audience: aud, clientId: client_id }, context.authority, {
+      client_id: client.id,
+      address: request.address,
+      credential: credentialId,
+    })
+    return 'revoked'
+  } catch (error) {
+    throw await refuse(error, request, authenticated, context)
+  }
+}
+
+/** Only failures are limited here, so every refusal counts as one: each writes a row. */
+async function refuse(
+  error: unknown,
+  request: Pick<ClientRequest, 'address'> & Partial<ClientRequest>,
+  authenticated: AuthenticatedClient | undefined,
+  context: RevocationContext,
+): Promise<unknown> {
+  if (error instanceof OAuthError && error.status !== 429) await context.limits.afterFailure(request.address)
+  return recordRefusal(error, 'revocation.refused', request, authenticated, context)
+}

@@ -145,15 +145,16 @@ export class AuditLog {
   }
 
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
-    let changed = false
+    // What the store throws before and after the change is the log's own business.
+    let changing = false
     try {
       const { events, result } = await this.#retrying(
         () =>
           this.#store.transaction(async (transaction) => {
-            changed = false
             await this.#findPosition(transaction)
+            changing = true
             const result = await change(transaction)
-            changed = true
+            changing = false
             const told = typeof fact === 'function' ? fact() : fact
             const { events, statements } = this.#chainOn([{ fact: told, time: this.#nowMilliseconds() }])
             for (const { sql, parameters } of statements) {
@@ -161,7 +162,7 @@ export class AuditLog {
             }
             return { events, result }
           }),
-        () => changed,
+        () => !changing,
       )
       this.#advance(events)
       // Not waited for here: what is told of the change may itself have something to record.
@@ -169,13 +170,14 @@ export class AuditLog {
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
-      reject(changed ? asUnavailable(error) : (error as Error))
+      reject(changing ? (error as Error) : asUnavailable(error))
     }
   }
 
   /**
    * Another process may write the same chain: two on one SQLite file, or two replicas of one name. Whoever comes second
-   * finds the place taken, looks where the chain ends now, and writes there.
+   * finds the place taken, looks where the chain ends now, and writes there; who comes second again and again begins
+   * a chain of its own.
    */
   async #retrying<T>(write: () => Promise<T>, ours: () => boolean = () => true): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
@@ -183,7 +185,8 @@ export class AuditLog {
         return await write()
       } catch (error) {
         this.#positionKnown = false
-        if (attempt === 3 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+        if (attempt === 4 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+        if (attempt === 3) this.#beginChain()
       }
     }
   }
@@ -205,13 +208,18 @@ export class AuditLog {
     // Writing on where rows were cut off or altered would sign the damage away: leave that chain as it is, for
     // `audit verify` to name, and begin another.
     if (last?.sequence !== head?.sequence || last?.hash !== head?.hash) {
-      this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
-      this.#sequence = 0
-      this.#hash = chainStart
-    } else {
-      this.#sequence = last?.sequence ?? 0
-      this.#hash = last?.hash ?? chainStart
+      this.#beginChain()
+      return
     }
+    this.#sequence = last?.sequence ?? 0
+    this.#hash = last?.hash ?? chainStart
+    this.#positionKnown = true
+  }
+
+  #beginChain(): void {
+    this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
+    this.#sequence = 0
+    this.#hash = chainStart
     this.#positionKnown = true
   }
 

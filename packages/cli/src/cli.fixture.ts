@@ -11,6 +11,9 @@ export const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 export const launcher = join(dirname(dirname(main)), 'bin', 'countersign.js')
 export const nodeFlags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
 
+/** As the launcher has it: a test starts many processes. */
+const compileCache = join(dirname(dirname(main)), 'node_modules', '.cache', 'compiled')
+
 export interface Ran {
   code: number | null
   stdout: string
@@ -27,7 +30,7 @@ export interface RunOptions {
 
 /** Runs the command line as a process, with nothing of this one's environment but the path. */
 export function runCli(args: readonly string[], { env = {}, stdin = '', cwd }: RunOptions = {}): Promise<Ran> {
-  const clean = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
+  const clean = { PATH: process.env.PATH, HOME: '/nonexistent', NODE_COMPILE_CACHE: compileCache, ...env }
   const child = spawn(process.execPath, [...nodeFlags, main, ...args], { env: clean, cwd })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk) => (stdout += chunk))

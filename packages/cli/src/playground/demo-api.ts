@@ -1,4 +1,4 @@
-import { createGuard, type Guard } from '@countersign/guard'
+import { createGuard, createRevocationFeed } from '@countersign/guard'
 import { guardFastify } from '@countersign/guard/fastify'
 import type { App } from '@countersign/server'
 
@@ -11,10 +11,17 @@ export const demoScopes = [
 
 /**
  * An API such as a reader of the documentation would write: a guard, and per route the scope that it needs. It asks
- * nobody about a token but verifies it with the issuer's published keys.
+ * nobody about a token but verifies it with the issuer's published keys, and follows what the issuer revokes.
  */
-export async function demoApi(app: App, issuer: string): Promise<Guard> {
-  const guard = createGuard({ issuer, audience: demoAudience })
+export async function demoApi(app: App, issuer: string, credential: { id: string; secret: string }): Promise<void> {
+  const feed = createRevocationFeed({
+    url: `${issuer}oauth/revocations`,
+    authorization: () => `Basic ${Buffer.from(`${credential.id}:${credential.secret}`).toString('base64')}`,
+  })
+  // The issuer is this very server: there is nothing to follow before it listens.
+  const guard = createGuard({ issuer, audience: demoAudience, revocations: { ...feed, start: () => {} } })
+  app.addHook('onListen', () => feed.start())
+  app.addHook('preClose', () => guard.close())
   await app.register(async (orders) => {
     await orders.register(guardFastify, { guard })
     orders.get(demoPath, { config: { scopes: ['read:orders'] } }, async (request) => ({
@@ -28,5 +35,4 @@ export async function demoApi(app: App, issuer: string): Promise<Guard> {
       reply.code(201).send({ id: 'A-1003' }),
     )
   })
-  return guard
 }

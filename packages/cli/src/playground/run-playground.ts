@@ -3,7 +3,7 @@ import { loadConfig, type RunningServer, startServer } from '@countersign/server
 import pino from 'pino'
 import { openDataDirectory } from './data-directory.ts'
 import { demoApi, demoAudience, demoPath } from './demo-api.ts'
-import { adminClientId, demoClientId, seed } from './seed.ts'
+import { adminClientId, demoApiClientId, demoClientId, seed } from './seed.ts'
 import { type FirstCall, type PlaygroundSummary, welcome } from './welcome.ts'
 
 export interface PlaygroundOptions {
@@ -34,8 +34,7 @@ export async function runPlayground({ port, dataDir, json }: PlaygroundOptions):
   const logger = pino({ level: config.log_level, base: undefined }, pino.destination({ dest: 2, sync: true }))
   const server = await startServer(config, logger, async (app, authority) => {
     await seed(authority, data)
-    const guard = await demoApi(app, issuer)
-    app.addHook('onClose', () => guard.close())
+    await demoApi(app, issuer, { id: demoApiClientId, secret: data.demoApiSecret })
   }).catch((error) => {
     throw explain(error, port)
   })

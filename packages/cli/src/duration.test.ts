@@ -15,13 +15,12 @@ describe('durations', () => {
     expect(parseDuration(text, 'x')).toBe(seconds)
   })
 
-  it.each(
-    ['', '0', '0s', '1', 'h', '1y', '-1h', '1.5h', '1 h', 'forever', '1h x', 'x1h', '9999999999999d'].filter(
-      (text) => text !== '1',
-    ),
-  )('refuses %j', (text) => {
-    expect(() => parseDuration(text, 'x')).toThrow(/30m, 1h or 90d/)
-  })
+  it.each(['', '0', '0s', 'h', '1y', '-1h', '1.5h', '1 h', 'forever', '1h x', 'x1h', '9999999999999d'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parseDuration(text, 'x')).toThrow(/30m, 1h or 90d/)
+    },
+  )
 
   it('writes what it reads', () => {
     for (const seconds of [1, 59, 60, 3600, 5400, 86_400, 90_061])

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type CliServer, main, nodeFlags, startCliServer } from './cli.fixture.ts'
 
@@ -138,9 +137,16 @@ it('finds an event that was edited in the database, and one that was added witho
     .insertInto('audit_events')
     .values({ ...last, chain: 'forged', sequence: 1, event: JSON.stringify(forged) })
     .execute()
-  await sql`update audit_events set event = replace(event, 'svc-audited', 'svc-another') where chain = 'local' and sequence = 12`.execute(
-    database,
-  )
+  const edited = database.selectFrom('audit_events').selectAll().where('chain', '=', 'local').where('sequence', '=', 12)
+  const { event } = await edited.executeTakeFirstOrThrow()
+  const rewritten = event.replace('"success"', '"failure"')
+  expect(rewritten).not.toBe(event)
+  await database
+    .updateTable('audit_events')
+    .set({ event: rewritten })
+    .where('chain', '=', 'local')
+    .where('sequence', '=', 12)
+    .execute()
   const { code, json } = await cli.run('audit verify --json')
   expect(code).toBe(1)
   expect(

@@ -1,11 +1,10 @@
 import { createTokenSource } from './access-token.ts'
+import { adminAudience } from './admin-audience.ts'
 import { withCure } from './admin-cures.ts'
 import { type Connection, type ConnectionOptions, findConnection } from './connection.ts'
 import type { Page } from './output.ts'
 import { reach } from './reach.ts'
 import { readAnswer } from './server-answer.ts'
-
-export const adminAudience = 'urn:countersign:admin'
 
 type Query = Record<string, string | undefined>
 
@@ -83,7 +82,7 @@ export function createAdminApi(connection: Connection, accessToken: () => Promis
     init: { query?: Query; body?: unknown } = {},
   ): Promise<Result> {
     const { response, url } = await request(method, path, init)
-    return (await withCure(path, readAnswer(response, url))) as Result
+    return (await withCure(path, connection.clientId, readAnswer(response, url))) as Result
   }
 
   async function* pages<Item>(path: string, { limit = Number.POSITIVE_INFINITY, cursor, query }: ListOptions) {
@@ -115,7 +114,7 @@ export function createAdminApi(connection: Connection, accessToken: () => Promis
     },
     async stream(path, query, headers, signal) {
       const { response, url } = await request('GET', path, { query, headers, signal, timeoutMilliseconds: 0 })
-      if (!response.ok) await withCure(path, readAnswer(response, url))
+      if (!response.ok) await withCure(path, connection.clientId, readAnswer(response, url))
       return response
     },
   }

@@ -1,16 +1,25 @@
+import { adminAudience } from './admin-audience.ts'
 import { ServerRefusal } from './server-answer.ts'
 
 /** Adds to the admin API's refusals which command helps; the server speaks to every kind of caller. */
-export async function withCure<Result>(path: string, answer: Promise<Result>): Promise<Result> {
+export async function withCure<Result>(path: string, clientId: string, answer: Promise<Result>): Promise<Result> {
   try {
     return await answer
   } catch (error) {
     if (!(error instanceof ServerRefusal) || error.message.includes('countersign ')) throw error
-    const cure = cureFor(path, error.status)
+    const cure =
+      error.reason === 'insufficient_scope' ? grantCommand(error.message, clientId) : cureFor(path, error.status)
     throw cure === undefined
       ? error
       : new ServerRefusal(`${error.message}; ${cure}`, error.status, error.reason ?? 'unknown')
   }
+}
+
+/** The refusal ends with the scopes that are missing. */
+function grantCommand(message: string, clientId: string): string {
+  const scopes = message.match(/\b[a-z]+:(?:read|write)\b/g) ?? ['SCOPE']
+  const options = scopes.map((scope) => `--scope ${scope}`).join(' ')
+  return `let someone who holds it grant it with: countersign client grant ${clientId} --api ${adminAudience} ${options}`
 }
 
 function cureFor(path: string, status: number): string | undefined {

@@ -42,6 +42,9 @@ function sentence(error: unknown): string {
     'BackupError',
   ]
   if (known.includes(error.name)) return error.message
+  const { code, path } = error as NodeJS.ErrnoException
+  if (code !== undefined && path !== undefined)
+    return `${path} cannot be used (${code}); check that its folder exists and that you may`
   if (error.name === 'Error' && error.message !== '') return error.message
   return `${error.message || error.name}; set COUNTERSIGN_DEBUG=1 to see where this happened`
 }

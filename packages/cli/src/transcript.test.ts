@@ -148,6 +148,18 @@ describe('countersign key', () => {
   })
 })
 
+describe('an administrator who may not do all', () => {
+  it('is told which scope is missing, and how it is granted', async () => {
+    const { client_secret: secret } = (await cli.run('client create --id reader --with-secret --json')).json
+    await cli.run('client grant reader --api urn:countersign:admin --scope clients:read')
+    const env = { COUNTERSIGN_CLIENT_ID: 'reader', COUNTERSIGN_CLIENT_SECRET: secret }
+    expect((await cli.run('client list', { env })).code).toBe(0)
+    const { code, stderr } = await cli.run('client delete reader', { env })
+    expect(code).toBe(1)
+    expect(stderr).toContain('countersign client grant reader --api urn:countersign:admin --scope clients:write')
+  })
+})
+
 describe('what others wrote', () => {
   it('cannot move the cursor or colour the terminal', async () => {
     await cli.server.authority.store.database

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type AdminApi, adminAudience, path } from '../admin-api.ts'
+import { type AdminApi, path } from '../admin-api.ts'
+import { adminAudience } from '../admin-audience.ts'
 import { CliError } from '../cli-error.ts'
 import type { Access, WantedApi, WantedClient, WantedGrant } from './access.ts'
 import { nearest } from './nearest.ts'

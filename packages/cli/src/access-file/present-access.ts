@@ -1,4 +1,5 @@
-import { type AdminApi, adminAudience, path } from '../admin-api.ts'
+import { type AdminApi, path } from '../admin-api.ts'
+import { adminAudience } from '../admin-audience.ts'
 import type { Api, Client, Grant } from '../resources.ts'
 import { ServerRefusal } from '../server-answer.ts'
 

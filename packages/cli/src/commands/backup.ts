@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { CliError } from '../cli-error.ts'
 import { leaf } from '../command.ts'
 import { note, type OutputOptions, printResource } from '../output.ts'
 import { printable } from '../printable.ts'
@@ -66,11 +67,13 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   const store = await openStore(config.database_url)
   try {
     const { replace, signingKeys } = options
-    const restored = await restoreStore(store, file, {
-      masterKey: createMasterKey(config.master_key),
-      replace,
-      signingKeys,
-    })
+    const restored = await orAdvise(
+      restoreStore(store, file, {
+        masterKey: createMasterKey(config.master_key),
+        replace,
+        signingKeys,
+      }),
+    )
     const summary = {
       file,
       rows: restored.rows,
@@ -81,6 +84,19 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
     if (!options.json) for (const warning of restored.warnings) note(`- ${printable(warning)}`)
   } finally {
     await store.close()
+  }
+}
+
+async function orAdvise<Result>(restoring: Promise<Result>): Promise<Result> {
+  try {
+    return await restoring
+  } catch (error) {
+    const isInUse = error instanceof Error && error.message.includes('in use already')
+    throw isInUse
+      ? new CliError(
+          'the database is in use already; restore into an empty one, or add --replace to put the backup in its place',
+        )
+      : error
   }
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { createTokenSource } from '../access-token.ts'
-import { adminAudience } from '../admin-api.ts'
+import { adminAudience } from '../admin-audience.ts'
 import { CliError, wrongUse } from '../cli-error.ts'
 import { type ServerOptions, serverLeaf } from '../command.ts'
 import { type Connection, type Credential, namedCredential, namedUrl, secretOf } from '../connection.ts'

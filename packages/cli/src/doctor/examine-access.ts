@@ -16,6 +16,13 @@ export async function examineAccess(options: ConnectionOptions): Promise<Finding
   } catch (error) {
     if (!(error instanceof CliError)) throw error
     const [says, ...cure] = error.message.split('; ')
+    if (error.reason === 'insufficient_scope') {
+      const works: Finding = { check: 'access', status: 'ok', says: 'the saved or given credential works' }
+      return [
+        works,
+        { check: 'keys', status: 'skipped', says: 'it may not see the signing keys', cure: cure.join('; ') },
+      ]
+    }
     // Wrong use is a credential that is missing, which for this check is no fault.
     const status = error.exitCode === 2 ? 'skipped' : 'problem'
     return [{ check: 'access', status, says: says!, ...(cure.length > 0 && { cure: cure.join('; ') }) }]

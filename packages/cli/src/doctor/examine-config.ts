@@ -1,16 +1,10 @@
-import { configFile, readConfig } from '../server-config.ts'
+import { configFile, isConfigured, readConfig } from '../server-config.ts'
 import type { Finding } from './finding.ts'
 
 /** What a server on this machine would find: its configuration, its store, and whether its master key fits. */
 export async function examineConfig(named: string | undefined): Promise<Finding[]> {
   const file = configFile(named)
-  const settings = [
-    'COUNTERSIGN_ISSUER',
-    'COUNTERSIGN_DATABASE_URL',
-    'COUNTERSIGN_MASTER_KEY',
-    'COUNTERSIGN_MASTER_KEY_FILE',
-  ]
-  if (file === undefined && !settings.some((name) => process.env[name])) {
+  if (!isConfigured(named)) {
     const says = 'no server is configured here (no countersign.yaml, no COUNTERSIGN_ISSUER)'
     return [
       { check: 'config', status: 'skipped', says, cure: 'to look at a configuration too, name it with --config FILE' },

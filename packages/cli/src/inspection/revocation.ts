@@ -1,6 +1,7 @@
 import type { JwtClaims } from '@countersign/tokens'
 import { createTokenSource } from '../access-token.ts'
-import { adminAudience, createAdminApi, path } from '../admin-api.ts'
+import { createAdminApi, path } from '../admin-api.ts'
+import { adminAudience } from '../admin-audience.ts'
 import { CliError } from '../cli-error.ts'
 import { postAsClient } from '../client-authentication.ts'
 import type { Connection } from '../connection.ts'

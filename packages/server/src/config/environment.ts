@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { nearestSetting, settingPaths, variableName } from './setting-paths.ts'
 
 /** Variables of this prefix that other programs of ours read. */
-const notSettings = /^COUNTERSIGN_(URL|CLIENT_ID|CLIENT_SECRET|CLIENT_SECRET_FILE|CONFIG|CONTEXT|TEST_\w+)$/
+const notSettings =
+  /^COUNTERSIGN_(URL|CLIENT_ID|CLIENT_SECRET|CLIENT_SECRET_FILE|PRIVATE_KEY_FILE|CONFIG|CONTEXT|DEBUG|TEST_\w+)$/
 
 /**
  * Settings from `COUNTERSIGN_*`. With `_FILE` at the end the value is read from that file (a mounted secret), without

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { formatDuration, parseDuration, roughDuration } from './duration.ts'
+import { parseInstant } from './instant.ts'
+
+describe('durations', () => {
+  it.each([
+    ['45s', 45],
+    ['30m', 1800],
+    ['1h', 3600],
+    ['90d', 7_776_000],
+    ['2w', 1_209_600],
+    ['1h30m', 5400],
+    ['90', 90],
+  ])('reads %s as %d seconds', (text, seconds) => {
+    expect(parseDuration(text, 'x')).toBe(seconds)
+  })
+
+  it.each(['', '0', '0s', 'h', '1y', '-1h', '1.5h', '1 h', 'forever', '1h x', 'x1h', '9999999999999d'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parseDuration(text, 'x')).toThrow(/30m, 1h or 90d/)
+    },
+  )
+
+  it('writes what it reads', () => {
+    for (const seconds of [1, 59, 60, 3600, 5400, 86_400, 90_061])
+      expect(parseDuration(formatDuration(seconds), 'x')).toBe(seconds)
+    expect(roughDuration(90_061)).toBe('1d1h')
+  })
+})
+
+describe('instants', () => {
+  it('reads a time, a day, and how long ago', () => {
+    expect(parseInstant('2026-03-01T12:00:00+02:00', 'x')).toBe('2026-03-01T10:00:00.000Z')
+    expect(parseInstant('2026-03-01', 'x')).toBe('2026-03-01T00:00:00.000Z')
+    expect(parseInstant('1h', 'x', Date.UTC(2026, 0, 1, 1))).toBe('2026-01-01T00:00:00.000Z')
+  })
+
+  it.each(['yesterday', '2026-13-01', '2026-03-01T12:00', '12:00', ''])('refuses %j', (text) => {
+    expect(() => parseInstant(text, 'x')).toThrow('is not a time')
+  })
+})

@@ -51,6 +51,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    // One logger for all: what a request has to tell is told with its event, and a logger a request costs too much.
+    childLoggerFactory: (logger) => logger,
     frameworkErrors: answerFrameworkError,
     ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
     // An audience of 256 characters, percent-encoded, stands in paths of the admin API.

@@ -1,3 +1,4 @@
+import { adminAudience } from '../admin/admin-scopes.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { introspect, type OwnTokenContext, readOwnToken } from '../introspection/introspect.ts'
@@ -13,7 +14,6 @@ export interface AuthenticatedReader extends FeedReader {
   again: () => Promise<AuthenticatedReader | undefined>
 }
 
-const adminAudience = 'urn:countersign:admin'
 /** With one of these an administrator's token reads every API's revocations. */
 const readAllScopes = ['audit:read', 'clients:read']
 

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { parseJwt } from '@countersign/tokens'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { adminAudience, adminScopeNames } from '../admin/admin-scopes.ts'
+import { createApi } from '../apis/manage-apis.ts'
 import { setGrant } from '../clients/manage-grants.ts'
 import {
   basic,
@@ -13,7 +15,7 @@ import {
 } from '../server.fixture.ts'
 import { revokeSigningKey } from '../signing-keys/lifecycle.ts'
 import { announce } from '../storage/change-feed.ts'
-import { pruneRevocations, restartFeed } from './feed.ts'
+import { pruneRevocations } from './feed.ts'
 import { revokeClientTokens, revokeToken } from './revoke.ts'
 
 let server: TestServer
@@ -44,12 +46,14 @@ const revoke = (jti: string, audience?: string) =>
   revokeToken({ jti, audience, expiresAt: later() }, server.authority, {})
 
 async function adminToken(scopes: string[]): Promise<string> {
-  const known = await server.authority.store.database
+  const { authority } = server
+  const known = await authority.store.database
     .selectFrom('apis')
     .select('id')
-    .where('audience', '=', 'urn:countersign:admin')
+    .where('audience', '=', adminAudience)
     .executeTakeFirst()
-  const id = known?.id ?? (await server.addApi('urn:countersign:admin'))
+  const api = { audience: adminAudience, name: 'Admin', scopes: adminScopeNames.map((name) => ({ name })) }
+  const id = known?.id ?? (await createApi(api, authority, {}))
   const admin = await server.addClient(`svc-admin-${Math.random().toString(36).slice(2)}`, { scopes: null })
   await setGrant(admin.id, id, scopes, server.authority, {})
   return server.token(admin)
@@ -109,7 +113,7 @@ it('reads all to an administrator with audit:read or clients:read, by Bearer tok
 
 it('takes a bound client by its token for that API, and not by one for another API that could pass it on', async () => {
   await revoke('mine', testAudience)
-  const { store, audit } = server.authority
+  const { store } = server.authority
   const api = await store.database
     .selectFrom('apis')
     .select('id')
@@ -126,7 +130,6 @@ it('takes a bound client by its token for that API, and not by one for another A
   expect((await read('', { authorization: `bearer ${own}` })).json.items).toMatchObject([{ jti: 'mine' }])
   const foreign = await server.token(reader, { audience: 'https://other.example.com' })
   expect((await read('', { authorization: `Bearer ${foreign}` })).status).toBe(401)
-  expect(audit.chain).toBe('local')
 })
 
 it('refuses everybody else: no credential, a wrong one, a revoked token, a client bound to no API', async () => {
@@ -169,7 +172,8 @@ it('answers 410 to a cursor of pruned times, of a restored store or of the futur
     expect((await read(`?cursor=${encodeURIComponent(bad)}`)).status, bad).toBe(400)
   }
   expect((await read(`?limit=0`)).status).toBe(400)
-  await restartFeed(server.authority.store)
+  // As a restore does.
+  await server.authority.store.database.deleteFrom('settings').where('name', '=', 'revocation_feed_epoch').execute()
   expect((await read(`?cursor=${fresh}`)).status).toBe(410)
 })
 

@@ -30,6 +30,7 @@ export class CursorError extends Error {
   }
 }
 
+/** Forgotten by a restore: the old store's revisions will be counted a second time, so no old cursor may be taken. */
 const epochSetting = 'revocation_feed_epoch'
 const prunedSetting = 'revocation_feed_pruned'
 /** A verifier may allow for a clock that is off by this. */
@@ -103,14 +104,6 @@ export async function pruneRevocations(store: Store, now: number): Promise<void>
       )
       .execute()
   })
-}
-
-/**
- * Has every cursor given so far refused as too old: for a store that was put back to an earlier state, whose revisions
- * will be counted a second time.
- */
-export async function restartFeed({ database }: Pick<Store, 'database'>): Promise<void> {
-  await database.deleteFrom('settings').where('name', '=', epochSetting).execute()
 }
 
 async function feedEpoch({ database }: Store): Promise<string> {

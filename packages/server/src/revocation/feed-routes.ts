@@ -111,6 +111,8 @@ async function answerStream(
     ...noStore,
     // A proxy that collects the answer before it passes it on would hold back revocations.
     'x-accel-buffering': 'no',
+    // Kept alive, it would hold up the end of the server long after the stream has ended.
+    connection: 'close',
   })
   await streamFeed(reply.raw, reader, page, stop.signal, { ...context, heartbeatMilliseconds })
   streams.close(reader.clientId, stop)

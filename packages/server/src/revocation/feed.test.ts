@@ -264,3 +264,13 @@ it('ends its streams when the server shuts down, which therefore need not wait f
   await server.app.close()
   expect(performance.now() - start).toBeLessThan(2000)
 })
+
+it('waits at its end for no connection that a reader would have kept alive', async () => {
+  const headers = { authorization: basic(reader), accept: 'text/event-stream' }
+  const response = await fetch(`${server.url}/oauth/revocations`, { headers })
+  const reading = response.text()
+  const start = performance.now()
+  await server.app.close()
+  expect(performance.now() - start).toBeLessThan(2000)
+  await reading
+})

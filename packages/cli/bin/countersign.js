@@ -35,14 +35,19 @@ function findNode() {
   process.exit(1)
 }
 
+/** Stripping the types of a checkout's source anew takes half of the time of a short command. */
+function environment() {
+  return fromSource
+    ? { NODE_COMPILE_CACHE: join(home, 'node_modules', '.cache', 'compiled'), ...process.env }
+    : process.env
+}
+
 /** Replaces this process where Node can; where it cannot, waits for a child and ends as the child ends. */
 function become(file, args) {
   if (typeof process.execve === 'function') {
-    // Node tells that execve is experimental; to whoever uses this program that is no news.
-    process.removeAllListeners('warning')
-    process.execve(file, [file, ...args], process.env)
+    process.execve(file, [file, ...args], environment())
   }
-  const child = spawn(file, args, { stdio: 'inherit' })
+  const child = spawn(file, args, { stdio: 'inherit', env: environment() })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH']) {
     process.on(signal, () => {
       // Ctrl-C on a terminal reaches the whole group: passing it on would make it two.

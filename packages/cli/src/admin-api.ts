@@ -1,4 +1,5 @@
 import { createTokenSource } from './access-token.ts'
+import { withCure } from './admin-cures.ts'
 import { type Connection, type ConnectionOptions, findConnection } from './connection.ts'
 import type { Page } from './output.ts'
 import { reach } from './reach.ts'
@@ -82,7 +83,7 @@ export function createAdminApi(connection: Connection, accessToken: () => Promis
     init: { query?: Query; body?: unknown } = {},
   ): Promise<Result> {
     const { response, url } = await request(method, path, init)
-    return (await readAnswer(response, url)) as Result
+    return (await withCure(path, readAnswer(response, url))) as Result
   }
 
   async function* pages<Item>(path: string, { limit = Number.POSITIVE_INFINITY, cursor, query }: ListOptions) {
@@ -114,7 +115,7 @@ export function createAdminApi(connection: Connection, accessToken: () => Promis
     },
     async stream(path, query, headers, signal) {
       const { response, url } = await request('GET', path, { query, headers, signal, timeoutMilliseconds: 0 })
-      if (!response.ok) await readAnswer(response, url)
+      if (!response.ok) await withCure(path, readAnswer(response, url))
       return response
     },
   }

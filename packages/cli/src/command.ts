@@ -12,6 +12,11 @@ export interface ListOptions extends ServerOptions {
   cursor?: string
 }
 
+/** Adds a command that only holds others. */
+export function group(parent: Command, name: string, description: string): Command {
+  return parent.command(name).description(description).helpCommand(false)
+}
+
 /** Adds a command that does something: with `--json`, and an example in its help. */
 export function leaf(parent: Command, usage: string, description: string, example: string): Command {
   return parent

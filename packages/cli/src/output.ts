@@ -21,7 +21,10 @@ export function printResource(
   options: OutputOptions,
   fields: readonly (readonly [string, unknown])[],
 ): void {
-  if (options.json) return printJson(resource)
+  if (options.json) {
+    printJson(resource)
+    return
+  }
   const width = Math.max(...fields.map(([label]) => label.length))
   for (const [label, value] of fields) {
     writeLine(`${paint('dim', `${label}:`.padEnd(width + 1))} ${shown(value)}`)
@@ -34,7 +37,10 @@ export function printList<Item>(
   options: OutputOptions & { nothing?: string },
   columns: readonly Column<Item>[],
 ): void {
-  if (options.json) return printJson(page)
+  if (options.json) {
+    printJson(page)
+    return
+  }
   if (page.items.length === 0) note(options.nothing ?? 'There are none.')
   else printTable(page.items, columns)
   if (page.next !== null) note(`There are more; go on with --cursor ${page.next} or ask for more at once with --limit.`)

@@ -1,55 +1,128 @@
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
-import { accessFileCommands } from './commands/access-file.ts'
-import { apiCommands } from './commands/api.ts'
-import { auditCommands } from './commands/audit.ts'
-import { backupCommands } from './commands/backup.ts'
-import { clientCommands } from './commands/client.ts'
-import { devCommand } from './commands/dev.ts'
-import { doctorCommand } from './commands/doctor.ts'
-import { keyCommands } from './commands/key.ts'
-import { loginCommand } from './commands/login.ts'
-import { serverCommand } from './commands/server.ts'
-import { tokenCommands } from './commands/token.ts'
+import { Command, type Option } from 'commander'
 import { paint } from './output.ts'
 
-/** Every command there is. Each registers itself; what it needs is loaded when it runs. */
-const commands = [
-  devCommand,
-  serverCommand,
-  loginCommand,
-  apiCommands,
-  clientCommands,
-  accessFileCommands,
-  tokenCommands,
-  keyCommands,
-  auditCommands,
-  backupCommands,
-  doctorCommand,
+interface Entry {
+  name: string
+  description: string
+  load: () => Promise<(program: Command, description: string) => void>
+}
+
+/** Every command there is. A command is loaded when it is called, so that the others cost nothing. */
+const commands: readonly Entry[] = [
+  {
+    name: 'dev',
+    description: 'start the playground: a server with a demo API and client, on this machine only',
+    load: async () => (await import('./commands/dev.ts')).devCommand,
+  },
+  {
+    name: 'server',
+    description: 'start the production server; its log is JSON in any case',
+    load: async () => (await import('./commands/server.ts')).serverCommand,
+  },
+  {
+    name: 'login',
+    description: 'save server, client and credential for later commands, readable by you only',
+    load: async () => (await import('./commands/login.ts')).loginCommand,
+  },
+  {
+    name: 'api',
+    description: 'APIs: audiences, their scopes, and how their tokens look',
+    load: async () => (await import('./commands/api.ts')).apiCommands,
+  },
+  {
+    name: 'client',
+    description: 'clients: machine identities, their credentials and grants',
+    load: async () => (await import('./commands/client.ts')).clientCommands,
+  },
+  {
+    name: 'apply',
+    description: 'make the server as an access file says: APIs, clients and grants',
+    load: async () => (await import('./commands/access-file.ts')).applyCommand,
+  },
+  {
+    name: 'export',
+    description: 'print all APIs, clients and grants as an access file',
+    load: async () => (await import('./commands/access-file.ts')).exportCommand,
+  },
+  {
+    name: 'token',
+    description: 'access tokens: get, look into, revoke',
+    load: async () => (await import('./commands/token.ts')).tokenCommands,
+  },
+  {
+    name: 'key',
+    description: "the server's signing keys",
+    load: async () => (await import('./commands/key.ts')).keyCommands,
+  },
+  {
+    name: 'audit',
+    description: 'the audit trail: watch, search, prove whole',
+    load: async () => (await import('./commands/audit.ts')).auditCommands,
+  },
+  {
+    name: 'backup',
+    description: 'copy the whole store, as it is at one moment, while servers go on',
+    load: async () => (await import('./commands/backup.ts')).backupCommand,
+  },
+  {
+    name: 'restore',
+    description: 'put a backup into the store of the configuration; stop its servers first',
+    load: async () => (await import('./commands/backup.ts')).restoreCommand,
+  },
+  {
+    name: 'doctor',
+    description: 'look for what is wrong: config, store, reachability, clock, keys; exit 1 if anything is',
+    load: async () => (await import('./commands/doctor.ts')).doctorCommand,
+  },
 ]
 
-export function createProgram(): Command {
+/** The program with the one command that is called in full, the others by name. */
+export async function createProgram(args: readonly string[]): Promise<Command> {
   const program = new Command('countersign')
     .description('Tokens for machines: who is calling, can they prove it, and may they do this?')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)
     .exitOverride()
-    .configureHelp({ styleTitle: (title) => paint('bold', title) })
+    .configureHelp({ styleTitle: (title) => paint('bold', title), groupItems })
     .configureOutput({ outputError: (text, write) => write(asSentence(text)) })
     .addHelpText(
       'after',
       "\nExample:\n  $ countersign dev\n  $ countersign api create --audience https://orders.example.com --scope 'read:orders=Read orders'",
     )
-  for (const register of commands) register(program)
+  const called = args.find((arg) => !arg.startsWith('-'))
+  for (const { name, description, load } of commands) {
+    if (name === called) (await load())(program, description)
+    else program.command(name).description(description)
+  }
   return program
+}
+
+/** What belongs to the command itself comes first, what all commands have in common last. */
+function groupItems<Item extends Command | Option>(
+  all: Item[],
+  visible: Item[],
+  groupOf: (item: Item) => string,
+): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>()
+  const names = new Set(all.map(groupOf))
+  for (const name of ['Arguments:', 'Options:', 'Commands:', ...names]) {
+    const items = visible.filter((item) => groupOf(item) === name)
+    if (items.length > 0) groups.set(name, items)
+  }
+  return groups
 }
 
 /** commander's two-line errors as one sentence with its cure. */
 function asSentence(text: string): string {
   const [first = '', ...rest] = text.trim().split('\n')
   const hint = rest.join(' ').replace(/^\((.*)\)$/, '$1')
-  const fault = first.replace(/\.$/, '').replaceAll("'", '"')
+  const fault = first
+    .replace(/\.$/, '')
+    .replaceAll("'", '"')
+    .replace(' is invalid. It ', ' is invalid: it ')
+    .replace(' is invalid. ', ' is invalid: ')
   return `${fault}${hint ? `; ${hint.charAt(0).toLowerCase()}${hint.slice(1)}` : '; --help shows how it is used'}\n`
 }
 

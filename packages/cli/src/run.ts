@@ -6,7 +6,7 @@ import { createProgram } from './program.ts'
 export async function run(args: readonly string[]): Promise<number> {
   // `countersign api list | head -1` ends when head does, without a word.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-  const program = createProgram()
+  const program = await createProgram(args)
   try {
     await program.parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? 0)
@@ -42,5 +42,6 @@ function sentence(error: unknown): string {
     'BackupError',
   ]
   if (known.includes(error.name)) return error.message
+  if (error.name === 'Error' && error.message !== '') return error.message
   return `${error.message || error.name}; set COUNTERSIGN_DEBUG=1 to see where this happened`
 }

@@ -55,14 +55,14 @@ const cures: Record<number, string> = {
   503: 'look at the server with: countersign doctor',
 }
 
-/** The single faults of a 422, each with its place, unless the sentence names them already. */
+/** The single faults of a 422, each with its place, as far as the sentence does not name them already. */
 function faults(errors: unknown, detail: string): string {
   if (!Array.isArray(errors)) return ''
-  const told = errors
-    .map((error) => ({ path: asText(error?.path) ?? '', message: asText(error?.message) ?? '' }))
-    .filter(({ message }) => message !== '' && !detail.includes(message))
-    .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
-  return told.length === 0 ? '' : `: ${told.join('; ')}`
+  const all = errors.map((error) => ({ path: asText(error?.path) ?? '', message: asText(error?.message) ?? '' }))
+  const untold = all.filter(({ message }) => message !== '' && !detail.includes(message))
+  if (untold.length === 0) return ''
+  const told = untold.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+  return `${untold.length === all.length ? ': ' : '; '}${told.join('; ')}`
 }
 
 async function boundedText(response: Response): Promise<string> {

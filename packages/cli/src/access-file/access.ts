@@ -28,6 +28,8 @@ export interface WantedClient {
 export interface WantedGrant {
   audience: string
   scopes: string[]
+  /** Where the file says so, such as `access.yaml:12` */
+  place: string
 }
 
 export const defaultApi = { signing_alg: 'ES256', token_ttl: 3600, introspectors: [] as string[] }

@@ -124,7 +124,8 @@ function readGrants(value: unknown, path: Path, reader: Reader): WantedGrant[] {
     const grants = value.map((item, index) => {
       const grant = reader.object(item, [...path, index], ['audience', 'scopes'], ['audience'])
       const audience = reader.text(grant.audience, [...path, index, 'audience']) ?? ''
-      return { audience, scopes: reader.texts(grant.scopes, [...path, index, 'scopes']) ?? [] }
+      const scopes = reader.texts(grant.scopes, [...path, index, 'scopes']) ?? []
+      return { audience, scopes, place: reader.place([...path, index]) }
     })
     reader.noneTwice(
       grants.map(({ audience }) => audience),
@@ -136,6 +137,7 @@ function readGrants(value: unknown, path: Path, reader: Reader): WantedGrant[] {
   return Object.entries(reader.members(value, path)).map(([audience, scopes]) => ({
     audience,
     scopes: reader.texts(scopes, [...path, audience]) ?? [],
+    place: reader.place([...path, audience]),
   }))
 }
 

@@ -52,18 +52,18 @@ function checkGrants(access: Access, present: PresentAccess): void {
       scopes.map(({ name }) => name),
     )
   const faults = access.clients.flatMap(({ id, grants }) =>
-    grants.flatMap(({ audience, scopes }) => {
+    grants.flatMap(({ audience, scopes, place }) => {
       const defined = scopesOf.get(audience)
       if (defined === undefined) {
         return [
-          `client ${id} is granted ${audience}, but there is no such API in the file or at the server${nearest(audience, [...scopesOf.keys()])}`,
+          `${place}: client ${id} is granted ${audience}, but there is no such API in the file or at the server${nearest(audience, [...scopesOf.keys()])}`,
         ]
       }
       return scopes
         .filter((scope) => !defined.includes(scope))
         .map(
           (scope) =>
-            `client ${id} is granted ${scope} at ${audience}, which has no such scope${defined.length > 0 ? nearest(scope, defined) : '; add it to the API'}`,
+            `${place}: client ${id} is granted ${scope} at ${audience}, which has no such scope${defined.length > 0 ? nearest(scope, defined) : '; add it to the API'}`,
         )
     }),
   )

@@ -11,7 +11,12 @@ export class Reader {
   }
 
   fault(path: Path, message: string): void {
-    this.faults.push(`${this.#places.of(path)}: ${message}`)
+    this.faults.push(`${this.place(path)}: ${message}`)
+  }
+
+  /** Such as `access.yaml:12` */
+  place(path: Path): string {
+    return this.#places.of(path)
   }
 
   /** An object with no other keys than these. */
@@ -21,7 +26,9 @@ export class Reader {
     known: readonly string[],
     required: readonly string[] = [],
   ): Record<string, unknown> {
+    const faultsBefore = this.faults.length
     const members = this.members(value, path)
+    if (this.faults.length > faultsBefore) return members
     for (const key of Object.keys(members)) {
       if (!known.includes(key))
         this.fault([...path, key], `there is no key "${key}" ${placeName(path)}${nearest(key, known)}`)
@@ -77,6 +84,8 @@ export class Reader {
 
   /** RFC 6749 section 3.3 */
   scope(value: unknown, path: Path): string {
+    // That it is missing has been told.
+    if (value === undefined) return ''
     if (typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(value)) return value
     this.fault(
       path,

@@ -20,7 +20,7 @@ function eventLine(event: AuditEvent): string {
   const columns = [
     paint('dim', event.time),
     outcome,
-    printable(event.type).padEnd(20),
+    printable(event.type).padEnd(22),
     printable(who[0]!).padEnd(20),
     printable(who[1]!).padEnd(15),
     what

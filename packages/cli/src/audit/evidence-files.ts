@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { CliError, wrongUse } from '../cli-error.ts'
 import { readText } from '../read-text.ts'
 import type { AuditHead } from '../resources.ts'
+import { compareTimes, inChainOrder } from './chain-order.ts'
 
 /** Heads noted earlier, as `audit head --json` printed them, and the public key that was noted with them. */
 export async function readHeads(file: string): Promise<{ heads: AuditHead[]; publicJwk?: object }> {
@@ -30,31 +31,37 @@ export async function readPublicKey(file: string): Promise<KeyObject> {
 }
 
 /**
- * The events of a file, one JSON a line, oldest first. A file that was written newest first (as `audit search` does
- * unless told otherwise) is turned round in memory.
+ * The events of a file, one JSON a line, each chain in its order. As `audit search` writes them, oldest or newest first,
+ * they are in the order of time, which is mended; lines in any other order are for the check to see.
  */
 export async function* readEvents(file: string): AsyncGenerator<unknown> {
-  if (await isNewestFirst(file)) {
-    const lines: string[] = []
-    for await (const line of linesOf(file)) lines.push(line)
-    for (const line of lines.reverse()) yield parseEvent(line)
-  } else {
-    for await (const line of linesOf(file)) yield parseEvent(line)
-  }
+  const { newestFirst, sorted } = await orderOf(file)
+  const events = parsed(newestFirst ? await reversedLines(file) : linesOf(file))
+  yield* sorted ? inChainOrder(events) : events
 }
 
-/** Told by the first two events of one chain. */
-async function isNewestFirst(file: string): Promise<boolean> {
-  const first = new Map<string, number>()
-  for await (const line of linesOf(file)) {
-    const { chain, sequence } = (parseEvent(line) ?? {}) as { chain?: string; sequence?: number }
-    if (typeof chain !== 'string' || typeof sequence !== 'number') return false
-    const earlier = first.get(chain)
-    if (earlier !== undefined) return sequence < earlier
-    first.set(chain, sequence)
-    if (first.size > 1000) return false
+async function orderOf(file: string): Promise<{ newestFirst: boolean; sorted: boolean }> {
+  let [rises, falls] = [false, false]
+  let first: unknown
+  let previous: unknown
+  for await (const event of parsed(linesOf(file))) {
+    const compared = previous === undefined ? 0 : compareTimes(previous, event)
+    if (compared < 0) rises = true
+    if (compared > 0) falls = true
+    first ??= event
+    previous = event
   }
-  return false
+  return { newestFirst: compareTimes(first, previous) > 0, sorted: !(rises && falls) }
+}
+
+async function reversedLines(file: string): Promise<string[]> {
+  const lines: string[] = []
+  for await (const line of linesOf(file)) lines.push(line)
+  return lines.reverse()
+}
+
+async function* parsed(lines: AsyncIterable<string> | Iterable<string>): AsyncGenerator<unknown> {
+  for await (const line of lines) yield parseEvent(line)
 }
 
 async function* linesOf(file: string): AsyncGenerator<string> {

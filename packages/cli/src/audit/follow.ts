@@ -17,25 +17,27 @@ export async function* followEvents(
 ): AsyncGenerator<AuditEvent> {
   let lastId: string | undefined
   let body = await open(admin, query, lastId, signal)
-  // The stream is open before the past is read, so that nothing falls in between; what is in both is shown once.
-  const shown = new Set<string>()
+  // The stream is open before the past is read, so that nothing falls in between. What comes twice, there or after a
+  // broken connection, is told by its place in its chain.
+  const shown = new Map<string, number>()
   if (count > 0) {
     const { items } = await admin.list<AuditEvent>('/audit-events', {
       limit: count,
       query: { ...query, order: 'desc' },
     })
     for (const event of items.toReversed()) {
-      shown.add(`${event.chain} ${event.sequence}`)
+      shown.set(event.chain, Math.max(event.sequence, shown.get(event.chain) ?? 0))
       yield event
     }
   }
   while (!signal.aborted) {
     try {
-      for await (const { id, event: kind, data } of readEventStream(body)) {
+      for await (const { id, data } of readEventStream(body)) {
         if (id !== undefined) lastId = id
-        if (kind !== 'audit_event' && kind !== 'message') continue
         const event = parseEvent(data)
-        if (!shown.delete(`${event.chain} ${event.sequence}`)) yield event
+        if (event.sequence <= (shown.get(event.chain) ?? 0)) continue
+        shown.set(event.chain, event.sequence)
+        yield event
       }
     } catch (error) {
       if (error instanceof CliError || signal.aborted) throw error

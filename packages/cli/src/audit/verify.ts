@@ -1,8 +1,9 @@
 import type { KeyObject } from 'node:crypto'
-import { type ChainVerdict, verifyChains } from '@countersign/server'
+import { type BrokenPlace, type ChainVerdict, verifyChains } from '@countersign/server'
 import type { AdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
 import type { AuditEvent, AuditHead } from '../resources.ts'
+import { inChainOrder } from './chain-order.ts'
 import { readEvents, readHeads, readPublicKey } from './evidence-files.ts'
 
 export interface VerifyFiles {
@@ -38,31 +39,49 @@ export async function verifyFile(file: string, files: VerifyFiles): Promise<Veri
 /** Checks what the server holds, against its signed heads and those noted earlier. */
 export async function verifyLive(admin: AdminApi, files: VerifyFiles, onEvent: () => void): Promise<Verification> {
   const noted = files.head === undefined ? { heads: [] } : await readHeads(files.head)
-  const current = await admin.get<{ items: AuditHead[]; public_jwk: object }>('/audit-events/heads')
-  const publicKey = files.key === undefined ? (noted.publicJwk ?? current.public_jwk) : await readPublicKey(files.key)
-  const verdict = await verifyChains({
-    events: liveEvents(admin, [...current.items, ...noted.heads], onEvent),
-    heads: current.items,
-    notedHeads: noted.heads,
-    publicKey: publicKey as KeyObject,
-    allowNewer: true,
-  })
-  return { ...verdict, caveats: [] }
-}
+  const before = await readLiveHeads(admin)
+  const publicKey = files.key === undefined ? (noted.publicJwk ?? before.public_jwk) : await readPublicKey(files.key)
+  const reach = new Map(before.items.map(({ chain, sequence }) => [chain, sequence]))
+  const found = new Map<string, number>()
 
-/** Every chain in its order; last those that no head speaks of, which there should be none of. */
-async function* liveEvents(
-  admin: AdminApi,
-  heads: readonly AuditHead[],
-  onEvent: () => void,
-): AsyncGenerator<AuditEvent> {
-  const chains = new Set(heads.map(({ chain }) => chain))
-  for (const chain of chains) {
-    for await (const event of admin.each<AuditEvent>('/audit-events', { query: { chain, order: 'asc' } })) {
+  /** What the server writes meanwhile is no part of this check, but has to be covered by the heads of afterwards. */
+  async function* settledEvents() {
+    for await (const event of admin.each<AuditEvent>('/audit-events', { query: { order: 'asc' } })) {
       onEvent()
-      yield event
+      found.set(event.chain, Math.max(found.get(event.chain) ?? 0, event.sequence))
+      if (event.sequence <= (reach.get(event.chain) ?? 0)) yield event
     }
   }
+
+  const verdict = await verifyChains({
+    events: inChainOrder(settledEvents()),
+    heads: before.items,
+    notedHeads: noted.heads,
+    publicKey: publicKey as KeyObject,
+  })
+  const uncovered = [...found].filter(([chain, sequence]) => sequence > (reach.get(chain) ?? 0))
+  const after = uncovered.length === 0 ? before : await readLiveHeads(admin)
+  const broken = [
+    ...verdict.broken,
+    ...uncovered.flatMap(([chain, sequence]) => beyondHead(chain, sequence, after.items)),
+  ]
+  return { ...verdict, broken, caveats: [] }
+}
+
+function readLiveHeads(admin: AdminApi): Promise<{ items: AuditHead[]; public_jwk: object }> {
+  return admin.get('/audit-events/heads')
+}
+
+/** The server signs a head with every commit: events beyond it were added by someone else. */
+function beyondHead(chain: string, sequence: number, heads: readonly AuditHead[]): BrokenPlace[] {
+  const head = heads.find((candidate) => candidate.chain === chain)
+  if (head === undefined) {
+    const message = `chain "${chain}": it has ${sequence} events and no signed head`
+    return [{ chain, sequence, problem: 'head_missing', message }]
+  }
+  if (head.sequence >= sequence) return []
+  const message = `chain "${chain}": the signed head is at ${head.sequence}, but events follow up to ${sequence}`
+  return [{ chain, sequence: head.sequence + 1, problem: 'beyond_head', message }]
 }
 
 function caveatsOf({ chains }: ChainVerdict, broken: ChainVerdict['broken'], heads: readonly AuditHead[]): string[] {

@@ -11,24 +11,21 @@ interface ApplyOptions extends ServerOptions {
   prune?: boolean
 }
 
-export function accessFileCommands(program: Command): void {
+export function applyCommand(program: Command, description: string): void {
   serverLeaf(
     program,
     'apply',
-    'make the server as an access file says: APIs, clients and grants',
+    description,
     'countersign apply -f access.yaml --dry-run\ncountersign apply -f access.yaml',
   )
     .requiredOption('-f, --file <file>', 'the access file (YAML), - is stdin')
     .option('--dry-run', 'show the difference, change nothing')
     .option('--prune', 'also delete what the file does not name; never the admin API, never the client you act as')
     .action(apply)
+}
 
-  serverLeaf(
-    program,
-    'export',
-    'print all APIs, clients and grants as an access file',
-    'countersign export > access.yaml',
-  ).action(exportAccess)
+export function exportCommand(program: Command, description: string): void {
+  serverLeaf(program, 'export', description, 'countersign export > access.yaml').action(exportAccess)
 }
 
 async function apply(options: ApplyOptions): Promise<void> {

@@ -1,7 +1,15 @@
 import { type Command, Option } from 'commander'
 import { path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
-import { durationOption, type ListOptions, listLeaf, repeated, type ServerOptions, serverLeaf } from '../command.ts'
+import {
+  durationOption,
+  group,
+  type ListOptions,
+  listLeaf,
+  repeated,
+  type ServerOptions,
+  serverLeaf,
+} from '../command.ts'
 import { deleted } from '../deleted.ts'
 import { formatDuration } from '../duration.ts'
 import { printList, printResource } from '../output.ts'
@@ -17,8 +25,8 @@ interface ApiFields {
   introspector?: string[]
 }
 
-export function apiCommands(program: Command): void {
-  const api = program.command('api').description('APIs: audiences, their scopes, and how their tokens look')
+export function apiCommands(program: Command, description: string): void {
+  const api = group(program, 'api', description)
 
   apiFields(
     serverLeaf(

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { type AdminApi, withAdminApi } from '../admin-api.ts'
 import { printEvent } from '../audit/event-line.ts'
 import { wrongUse } from '../cli-error.ts'
-import { countOption, instantOption, type ServerOptions, serverLeaf } from '../command.ts'
+import { countOption, group, instantOption, type ServerOptions, serverLeaf } from '../command.ts'
 import { note, paint, printJson, printList, writeLine } from '../output.ts'
 import { printable } from '../printable.ts'
 import type { AuditEvent, AuditHead } from '../resources.ts'
@@ -31,8 +31,8 @@ interface VerifyOptions extends ServerOptions {
   head?: string
 }
 
-export function auditCommands(program: Command): void {
-  const audit = program.command('audit').description('the audit trail: watch, search, prove whole')
+export function auditCommands(program: Command, description: string): void {
+  const audit = group(program, 'audit', description)
 
   filters(
     serverLeaf(
@@ -153,7 +153,10 @@ async function verify(argument: string | undefined, options: VerifyOptions): Pro
     if (!broken.some((place) => place.chain === chain))
       writeLine(`${paint('green', 'whole ')}  chain "${printable(chain)}", ${sequence} events`)
   }
-  for (const { message } of broken) writeLine(`${paint('red', 'BROKEN')}  ${printable(message)}`)
+  for (const { chain, message } of broken) {
+    const place = message.startsWith('chain ') ? message : `chain "${chain}": ${message}`
+    writeLine(`${paint('red', 'BROKEN')}  ${printable(place)}`)
+  }
   for (const caveat of caveats) note(printable(caveat))
   if (chains.length === 0) note('There are no events to check.')
 }

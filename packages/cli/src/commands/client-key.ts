@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { Option } from 'commander'
 import { type AdminApi, path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
-import { type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
+import { group, type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
 import { deleted } from '../deleted.ts'
 import { note, printList, printResource } from '../output.ts'
 import type { Client, ClientKey } from '../resources.ts'
@@ -16,7 +16,7 @@ interface AddOptions extends ServerOptions {
 }
 
 export function clientKeyCommands(client: Command): void {
-  const key = client.command('key').description('public keys of a client, for private_key_jwt')
+  const key = group(client, 'key', 'public keys of a client, for private_key_jwt')
 
   serverLeaf(
     key,

@@ -3,6 +3,7 @@ import { path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
 import {
   durationOption,
+  group,
   instantOption,
   type ListOptions,
   listLeaf,
@@ -14,7 +15,7 @@ import { note, printList, printResource } from '../output.ts'
 import type { ClientSecret } from '../resources.ts'
 
 export function clientSecretCommands(client: Command): void {
-  const secret = client.command('secret').description('secrets of a client; several may be valid at once')
+  const secret = group(client, 'secret', 'secrets of a client; several may be valid at once')
 
   serverLeaf(
     secret,

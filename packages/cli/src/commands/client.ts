@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
-import { type ListOptions, listLeaf, repeated, type ServerOptions, serverLeaf } from '../command.ts'
+import { group, type ListOptions, listLeaf, repeated, type ServerOptions, serverLeaf } from '../command.ts'
 import { deleted } from '../deleted.ts'
 import { note, printList, printResource } from '../output.ts'
 import type { Client } from '../resources.ts'
@@ -23,8 +23,8 @@ interface ClientFields {
 
 const authMethods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
 
-export function clientCommands(program: Command): void {
-  const client = program.command('client').description('clients: machine identities, their credentials and grants')
+export function clientCommands(program: Command, description: string): void {
+  const client = group(program, 'client', description)
 
   clientFields(
     serverLeaf(

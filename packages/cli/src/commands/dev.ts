@@ -3,13 +3,8 @@ import { wrongUse } from '../cli-error.ts'
 import { leaf } from '../command.ts'
 import { serveUntilSignal } from '../serve-until-signal.ts'
 
-export function devCommand(program: Command): void {
-  leaf(
-    program,
-    'dev',
-    'start the playground: a server with a demo API and client, on this machine only',
-    'countersign dev --port 9000',
-  )
+export function devCommand(program: Command, description: string): void {
+  leaf(program, 'dev', description, 'countersign dev --port 9000')
     .option('--port <port>', 'where to listen', portOption, 8080)
     .option('--data-dir <dir>', 'where to keep its data and secrets', '.countersign')
     .action(async ({ port, dataDir, json = false }: { port: number; dataDir: string; json?: boolean }) => {

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander'
 import { path, withAdminApi } from '../admin-api.ts'
-import { type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
+import { group, type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
 import { note, printList, printResource } from '../output.ts'
 import type { SigningKey } from '../resources.ts'
 
-export function keyCommands(program: Command): void {
-  const key = program.command('key').description("the server's signing keys")
+export function keyCommands(program: Command, description: string): void {
+  const key = group(program, 'key', description)
 
   listLeaf(key, 'list', 'list the signing keys', 'countersign key list').action(listKeys)
 

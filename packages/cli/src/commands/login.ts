@@ -9,11 +9,11 @@ import { contextPath, saveContext } from '../context-file.ts'
 import { note, printResource } from '../output.ts'
 import { parseServerUrl, refusePlainHttp } from '../server-url.ts'
 
-export function loginCommand(program: Command): void {
+export function loginCommand(program: Command, description: string): void {
   serverLeaf(
     program,
     'login',
-    'save server, client and credential for later commands, in a file that only you can read',
+    description,
     'countersign login --url https://auth.example.com --client-id admin\ncountersign login --url http://localhost:8080 --client-id admin --client-secret-file - < secret.txt',
   ).action(login)
 }

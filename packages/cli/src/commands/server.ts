@@ -2,11 +2,11 @@ import type { Command } from 'commander'
 import { leaf } from '../command.ts'
 import { serveUntilSignal } from '../serve-until-signal.ts'
 
-export function serverCommand(program: Command): void {
+export function serverCommand(program: Command, description: string): void {
   leaf(
     program,
     'server',
-    'start the production server; its log is JSON in any case',
+    description,
     'COUNTERSIGN_MASTER_KEY_FILE=/run/secrets/master-key countersign server --config /etc/countersign/countersign.yaml',
   )
     .option(

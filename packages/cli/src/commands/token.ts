@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { createTokenSource } from '../access-token.ts'
 import { withAdminApi } from '../admin-api.ts'
 import { CliError, wrongUse } from '../cli-error.ts'
-import { repeated, type ServerOptions, serverLeaf } from '../command.ts'
+import { group, repeated, type ServerOptions, serverLeaf } from '../command.ts'
 import { type Connection, findConnection, findUrl } from '../connection.ts'
 import { note, paint, printJson, printResource, writeLine } from '../output.ts'
 import { printable, printableJson } from '../printable.ts'
@@ -18,8 +18,8 @@ interface RevokeOptions extends ServerOptions {
   client?: string
 }
 
-export function tokenCommands(program: Command): void {
-  const token = program.command('token').description('access tokens: get, look into, revoke')
+export function tokenCommands(program: Command, description: string): void {
+  const token = group(program, 'token', description)
 
   serverLeaf(
     token,

@@ -4,6 +4,8 @@ import { pino } from 'pino'
 import { type Authority, openAuthority } from '../authority.ts'
 import { type AppOptions, buildApp } from '../http/app.ts'
 import { createMasterKey, generateMasterKey } from '../sealing/master-key.ts'
+import type { Store } from '../storage/store.ts'
+import { freshDatabase } from '../storage/stores.fixture.ts'
 import { adminAudience } from './admin-scopes.ts'
 import { ensureAdminClient } from './ensure-admin-client.ts'
 
@@ -40,13 +42,21 @@ export interface CallOptions {
   headers?: Record<string, string>
 }
 
-/** A whole server over an embedded store, with its clock in the test's hand. */
-export async function openAdminApi(settings: Partial<AppOptions> = {}): Promise<AdminApiUnderTest> {
+export interface AdminApiSettings extends Partial<AppOptions> {
+  kind?: Store['kind']
+}
+
+/** A whole server over a database of its own, with its clock in the test's hand. */
+export async function openAdminApi({
+  kind = 'sqlite',
+  ...settings
+}: AdminApiSettings = {}): Promise<AdminApiUnderTest> {
   let offset = 0
+  const database = await freshDatabase(kind)
   const lines: string[] = []
   const authority = await openAuthority({
     issuer: 'https://auth.example.com/',
-    databaseUrl: process.env.COUNTERSIGN_TEST_DATABASE_URL ?? 'sqlite::memory:',
+    databaseUrl: database.url,
     masterKey: createMasterKey(generateMasterKey()),
     nowMilliseconds: () => Date.now() + offset,
   })
@@ -118,6 +128,7 @@ export async function openAdminApi(settings: Partial<AppOptions> = {}): Promise<
     async close() {
       await app.close()
       await authority.close()
+      await database.drop()
     },
   }
 }

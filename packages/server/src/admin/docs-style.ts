@@ -1,8 +1,8 @@
 /** The whole look of the docs page. Its hash is what the page's policy lets in. */
 export const style = `
-:root { color-scheme: light dark; --line: #d9dde3; --soft: #f4f6f8; --dim: #5b6673; --ink: #17202a; --page: #fff; --mark: #0b5cad }
+:root { color-scheme: light dark; --line: #d9dde3; --soft: #f4f6f8; --dim: #5b6673; --ink: #17202a; --page: #fff; --mark: #0b5cad; --must: #b3202e }
 @media (prefers-color-scheme: dark) {
-  :root { --line: #333b45; --soft: #1d232a; --dim: #9aa6b3; --ink: #e6eaee; --page: #14181d; --mark: #74b3f2 }
+  :root { --line: #333b45; --soft: #1d232a; --dim: #9aa6b3; --ink: #e6eaee; --page: #14181d; --mark: #74b3f2; --must: #ff8f98 }
 }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.5rem 6rem; background: var(--page); color: var(--ink);
@@ -32,8 +32,9 @@ table { width: 100%; margin: .7rem 0; border-collapse: collapse; font-size: .88r
 caption { text-align: left; font-weight: 600; padding: .2rem 0 }
 th, td { padding: .35rem .6rem; border-top: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere }
 th { width: 30%; font-weight: 400 } td:nth-child(2) { width: 25%; color: var(--dim) }
-th i { display: block; color: #c22f3d; font-size: .75rem; font-style: normal }
+th i { display: block; color: var(--must); font-size: .75rem; font-style: normal }
 details { background: var(--soft); border-radius: .4rem; padding: .3rem .8rem }
 summary { cursor: pointer; font-size: .9rem }
-@media (max-width: 46rem) { body { display: block; padding: 1.2rem 1rem 4rem } nav { position: static; margin-bottom: 2rem } nav li { display: inline-block; margin-right: 1rem } }
+@media (max-width: 46rem) { body { display: block; padding: 1.2rem 1rem 4rem } nav { position: static; margin-bottom: 2rem } nav li { display: inline-block; margin-right: 1rem }
+  article { padding: .8rem } th { width: 38%; padding-left: 0 } }
 `

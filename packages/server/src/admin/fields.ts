@@ -5,11 +5,18 @@ import { z } from 'zod'
 
 /** Text for people: one line, no control characters, no half surrogates (which RFC 8785 cannot write). */
 export function line(longest: number) {
-  return z
-    .string()
-    .min(1)
-    .max(longest)
-    .refine((text) => isOneLine(text), { error: 'must be one line without control characters' })
+  return lineOrNothing(longest).min(1)
+}
+
+export function lineOrNothing(longest: number) {
+  return (
+    z
+      .string()
+      .max(longest)
+      .refine((text) => isOneLine(text), { error: 'must be one line without control characters' })
+      // A secret in a name would be shown to all who may read names.
+      .refine((text) => !text.includes('cs_secret_'), { error: 'holds a client secret; revoke that one' })
+  )
 }
 
 export function isOneLine(text: string): boolean {

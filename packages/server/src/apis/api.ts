@@ -1,6 +1,6 @@
 import { isScopeToken } from '@countersign/tokens'
 import { z } from 'zod'
-import { exactly, line, time, toTime } from '../admin/fields.ts'
+import { exactly, line, lineOrNothing, time, toTime } from '../admin/fields.ts'
 import { clientIdPattern } from '../clients/client.ts'
 import { longestTokenLifetimeSeconds } from '../signing-keys/lifecycle.ts'
 import type { ApiRow } from '../storage/tables.ts'
@@ -28,7 +28,7 @@ const scopeName = z.string().max(128).refine(isScopeToken, {
 })
 
 const scopes = z
-  .array(exactly({ name: scopeName, description: z.union([z.literal(''), line(500)]).default('') }))
+  .array(exactly({ name: scopeName, description: lineOrNothing(500).default('') }))
   .max(200)
   .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, { error: 'names a scope twice' })
 

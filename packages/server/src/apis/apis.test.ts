@@ -1,14 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
 import { adminAudience } from '../admin/admin-scopes.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 
 const orders = 'https://orders.example.com'
 const at = (audience: string) => `/apis/${encodeURIComponent(audience)}`
 
-describe('APIs', () => {
+describeStores('APIs', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
   })
   afterAll(() => server.close())
 

@@ -1,12 +1,16 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
-import { sql } from 'kysely'
-import { type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
+import { setTimeout } from 'node:timers/promises'
+import { CompiledQuery } from 'kysely'
+import { type Statement, type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
+import { appendStatements } from './append-statements.ts'
 import { chainHash, chainStart, eventText, signHead } from './chain.ts'
 import type { AuditFact, ChainedEvent } from './event.ts'
 import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
+/** Under load a commit waits this long after the last one began: fewer, larger commits, each with one fsync. */
+const commitIntervalMilliseconds = 2
 /** Beyond this many waiting events the log refuses: the store has stopped, and memory must not pay for it. */
 const largestBacklog = 20_000
 
@@ -42,6 +46,7 @@ export class AuditLog {
   #facts: Waiting[] = []
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
+  #committedAt = 0
 
   /** @param options.afterChange is waited for before a change counts as made; it must not fail */
   constructor(options: {
@@ -105,7 +110,10 @@ export class AuditLog {
 
   async #drain(): Promise<void> {
     while (this.#facts.length > 0 || this.#changes.length > 0) {
-      if (this.#facts.length > 0) await this.#commitFacts(this.#facts.splice(0, largestCommit))
+      if (this.#facts.length > 0) {
+        await this.#gather()
+        await this.#commitFacts(this.#facts.splice(0, largestCommit))
+      }
       const change = this.#changes.shift()
       if (change) await this.#commitChange(change)
     }
@@ -113,14 +121,21 @@ export class AuditLog {
     this.#writing = undefined
   }
 
+  /** Costs a lone event nothing, since its last commit is long past. */
+  async #gather(): Promise<void> {
+    const wait = this.#committedAt + commitIntervalMilliseconds - performance.now()
+    if (wait > 0 && this.#facts.length < largestCommit) await setTimeout(wait)
+    this.#committedAt = performance.now()
+  }
+
   async #commitFacts(waiting: Waiting[]): Promise<void> {
     try {
-      const events = await this.#retrying(() =>
-        this.#store.transaction(async (transaction) => {
-          await this.#findPosition(transaction)
-          return this.#append(transaction, waiting)
-        }),
-      )
+      const events = await this.#retrying(async () => {
+        if (!this.#positionKnown) await this.#store.transaction((transaction) => this.#findPosition(transaction))
+        const { events, statements } = this.#chainOn(waiting)
+        await this.#store.write(statements)
+        return events
+      })
       this.#advance(events)
       for (const { resolve } of waiting) resolve()
     } catch (error) {
@@ -130,19 +145,24 @@ export class AuditLog {
   }
 
   async #commitChange({ fact, change, resolve, reject }: WaitingChange): Promise<void> {
-    let changed = false
+    // What the store throws before and after the change is the log's own business.
+    let changing = false
     try {
       const { events, result } = await this.#retrying(
         () =>
           this.#store.transaction(async (transaction) => {
-            changed = false
             await this.#findPosition(transaction)
+            changing = true
             const result = await change(transaction)
-            changed = true
+            changing = false
             const told = typeof fact === 'function' ? fact() : fact
-            return { events: await this.#append(transaction, [{ fact: told, time: this.#nowMilliseconds() }]), result }
+            const { events, statements } = this.#chainOn([{ fact: told, time: this.#nowMilliseconds() }])
+            for (const { sql, parameters } of statements) {
+              await transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))
+            }
+            return { events, result }
           }),
-        () => changed,
+        () => !changing,
       )
       this.#advance(events)
       // Not waited for here: what is told of the change may itself have something to record.
@@ -150,13 +170,14 @@ export class AuditLog {
     } catch (error) {
       this.#positionKnown = false
       // What the change itself threw (not found, conflict) is its caller's business.
-      reject(changed ? asUnavailable(error) : (error as Error))
+      reject(changing ? (error as Error) : asUnavailable(error))
     }
   }
 
   /**
    * Another process may write the same chain: two on one SQLite file, or two replicas of one name. Whoever comes second
-   * finds the place taken, looks where the chain ends now, and writes there.
+   * finds the place taken, looks where the chain ends now, and writes there; who comes second again and again begins
+   * a chain of its own.
    */
   async #retrying<T>(write: () => Promise<T>, ours: () => boolean = () => true): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
@@ -164,7 +185,8 @@ export class AuditLog {
         return await write()
       } catch (error) {
         this.#positionKnown = false
-        if (attempt === 3 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+        if (attempt === 4 || !ours() || !(error instanceof StoreError) || error.code !== 'conflict') throw error
+        if (attempt === 3) this.#beginChain()
       }
     }
   }
@@ -186,20 +208,26 @@ export class AuditLog {
     // Writing on where rows were cut off or altered would sign the damage away: leave that chain as it is, for
     // `audit verify` to name, and begin another.
     if (last?.sequence !== head?.sequence || last?.hash !== head?.hash) {
-      this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
-      this.#sequence = 0
-      this.#hash = chainStart
-    } else {
-      this.#sequence = last?.sequence ?? 0
-      this.#hash = last?.hash ?? chainStart
+      this.#beginChain()
+      return
     }
+    this.#sequence = last?.sequence ?? 0
+    this.#hash = last?.hash ?? chainStart
     this.#positionKnown = true
   }
 
-  async #append(
-    transaction: StoreTransaction,
-    waiting: readonly Pick<Waiting, 'fact' | 'time'>[],
-  ): Promise<ChainedEvent[]> {
+  #beginChain(): void {
+    this.#chain = `${this.#chain.split('~')[0]}~${randomBytes(4).toString('hex')}`
+    this.#sequence = 0
+    this.#hash = chainStart
+    this.#positionKnown = true
+  }
+
+  /** The next events of the chain, and what writes them; the chain itself goes on only when that is committed. */
+  #chainOn(waiting: readonly Pick<Waiting, 'fact' | 'time'>[]): {
+    events: ChainedEvent[]
+    statements: readonly Statement[]
+  } {
     let { sequence, hash } = { sequence: this.#sequence, hash: this.#hash }
     const events: ChainedEvent[] = []
     const rows: unknown[][] = []
@@ -213,13 +241,7 @@ export class AuditLog {
     }
     const headTime = new Date(this.#nowMilliseconds()).toISOString()
     const head = signHead({ chain: this.#chain, sequence, hash, time: headTime }, this.#key)
-    await insertRows(transaction, this.#store.kind, rows)
-    await transaction
-      .insertInto('audit_heads')
-      .values(head)
-      .onConflict((conflict) => conflict.column('chain').doUpdateSet(head))
-      .execute()
-    return events
+    return { events, statements: appendStatements(this.#store.kind, rows, head) }
   }
 
   #advance(events: readonly ChainedEvent[]): void {
@@ -229,20 +251,6 @@ export class AuditLog {
     this.#hash = last.hash
     for (const listener of this.#listeners) listener(events)
   }
-}
-
-/** All rows travel as one JSON text: one parameter and one cached statement, however many there are. */
-async function insertRows(transaction: StoreTransaction, kind: Store['kind'], rows: unknown[][]): Promise<void> {
-  const json = JSON.stringify(rows)
-  if (kind === 'sqlite') {
-    await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
-      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-      from json_each(${json})`.execute(transaction)
-    return
-  }
-  await sql`insert into audit_events (chain, sequence, time, type, outcome, client_id, event, hash)
-    select row ->> 0, (row ->> 1)::bigint, row ->> 2, row ->> 3, row ->> 4, row ->> 5, row ->> 6, row ->> 7
-    from json_array_elements(${json}::json) as row`.execute(transaction)
 }
 
 function asUnavailable(error: unknown): StoreError {

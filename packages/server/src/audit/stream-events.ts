@@ -11,6 +11,8 @@ const heartbeatMilliseconds = 15_000
 const askMilliseconds = 1_000
 /** However busy the log is, a stream reads it and looks at its token no more often than this. */
 const restMilliseconds = 100
+/** A reader who takes nothing for this long is gone, whatever his socket says. */
+const stuckMilliseconds = 30_000
 export const mostStreams = 50
 
 export interface StreamRequest {
@@ -49,6 +51,8 @@ export class EventStreams {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        // Kept alive, it would hold up the end of the server long after the stream has ended.
+        connection: 'close',
       })
       response.write('retry: 2000\n\n')
       await this.#deliver(response, follower, request, ended)
@@ -69,7 +73,7 @@ export class EventStreams {
       const woken = this.#somethingNew(ended)
       for await (const rows of follower.read()) {
         const text = rows.map((row) => `id: ${encodeCursor(placeOf(row))}\ndata: ${JSON.stringify(viewEvent(row))}\n\n`)
-        if (!response.write(text.join(''))) await once(response, 'drain', { signal: ended }).catch(() => {})
+        if (!response.write(text.join(''))) await drained(response, ended)
         if (ended.aborted) return
         spokeAt = performance.now()
       }
@@ -95,6 +99,12 @@ export class EventStreams {
       ended.addEventListener('abort', done)
     })
   }
+}
+
+async function drained(response: ServerResponse, ended: AbortSignal): Promise<void> {
+  const stuck = setTimeout(() => response.destroy(), stuckMilliseconds)
+  await once(response, 'drain', { signal: ended }).catch(() => {})
+  clearTimeout(stuck)
 }
 
 function endOf(response: ServerResponse, stopping: AbortSignal): AbortSignal {

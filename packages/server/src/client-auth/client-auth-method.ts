@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { ClientRecord } from '../clients/client.ts'
 import type { Form } from '../token-endpoint/form.ts'
 
@@ -20,7 +21,7 @@ export interface AuthenticatedClient {
 export interface ClientAuthContext {
   issuer: string
   tokenEndpoint: string
-  clientSecretKey: Buffer
+  clientSecretKey: KeyObject
   /** Seconds since the epoch */
   now: () => number
   findClient: (id: string) => ClientRecord | undefined | Promise<ClientRecord | undefined>

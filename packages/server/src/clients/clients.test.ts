@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
 import { adminAudience } from '../admin/admin-scopes.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 
-describe('clients', () => {
+describeStores('clients', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     await server.call('POST', '/apis', { audience: 'urn:orders', scopes: [{ name: 'read' }, { name: 'write' }] })
   })
   afterAll(() => server.close())
@@ -146,10 +147,10 @@ describe('clients', () => {
   })
 })
 
-describe('client secrets', () => {
+describeStores('client secrets', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     await server.call('POST', '/clients', { id: 'svc-a' })
     await server.call('PUT', `/clients/svc-a/grants/${adminAudience}`, { scopes: ['apis:read'] })
   })

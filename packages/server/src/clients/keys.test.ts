@@ -1,18 +1,19 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { signClientAssertion } from '@countersign/tokens'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
 import { adminAudience } from '../admin/admin-scopes.ts'
+import { describeStores } from '../storage/stores.fixture.ts'
 
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const ed25519 = generateKeyPairSync('ed25519')
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const publicJwk = (pair: { publicKey: import('node:crypto').KeyObject }) => pair.publicKey.export({ format: 'jwk' })
 
-describe('client keys', () => {
+describeStores('client keys', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi()
+    server = await openAdminApi({ kind })
     await server.call('POST', '/clients', { id: 'svc-a' })
     await server.call('PUT', `/clients/svc-a/grants/${adminAudience}`, { scopes: ['apis:read'] })
   })

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { SecretRecord } from './client.ts'
 
 /** Longer than any secret we make or accept; what is longer is not hashed at all. */
@@ -6,7 +6,7 @@ const longestSecret = 512
 const nobody = Buffer.alloc(32)
 
 /** Machine secrets hold 256 random bits, so one keyed hash is as strong as a thousand and costs a thousandth. */
-export function hashClientSecret(secret: string, key: Buffer): Buffer {
+export function hashClientSecret(secret: string, key: KeyObject): Buffer {
   return createHmac('sha256', key).update(secret).digest()
 }
 
@@ -17,7 +17,7 @@ export function hashClientSecret(secret: string, key: Buffer): Buffer {
 export function matchClientSecret(
   presented: string,
   secrets: readonly SecretRecord[],
-  key: Buffer,
+  key: KeyObject,
   now: number,
 ): SecretRecord | undefined {
   const hash = hashClientSecret(presented.length > longestSecret ? '' : presented, key)

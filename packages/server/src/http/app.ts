@@ -15,7 +15,7 @@ import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../to
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
 import { speakOAuth } from './oauth.ts'
-import { answerWithProblems } from './problem.ts'
+import { answerFrameworkError, answerWithProblems } from './problem.ts'
 
 export interface AppOptions {
   authority: Authority
@@ -51,6 +51,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    // One logger for all: what a request has to tell is told with its event, and a logger a request costs too much.
+    childLoggerFactory: (logger) => logger,
+    frameworkErrors: answerFrameworkError,
     ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
     // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
     routerOptions: { maxParamLength: 1024 },

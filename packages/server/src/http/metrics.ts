@@ -53,9 +53,18 @@ export function createMetrics(authority: Authority): Metrics {
   })
   authority.audit.onCommitted((events) => {
     auditCommit.observe(events.length)
-    for (const { type, outcome } of events) auditEvents.inc({ type, outcome })
+    for (const [key, count] of countBy(events, ({ type, outcome }) => `${type} ${outcome}`)) {
+      const [type = '', outcome = ''] = key.split(' ')
+      auditEvents.inc({ type, outcome }, count)
+    }
   })
   return { registry, oauthOutcome: (endpoint, outcome) => oauth.inc({ endpoint, outcome }) }
+}
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1)
+  return counts
 }
 
 /** `GET /metrics`; with a token only for who bears it. */

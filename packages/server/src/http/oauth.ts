@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientRequest } from '../client-auth/client-auth-method.ts'
 import { StoreError } from '../storage/store.ts'
@@ -113,11 +114,8 @@ async function readRequest(request: FastifyRequest, address: string, endpoint: O
 
 function bodyText(body: unknown): string {
   if (body === undefined || body === null) return ''
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body as Buffer)
-  } catch {
-    throw new OAuthError('invalid_request', 'the form is not UTF-8')
-  }
+  if (!isUtf8(body as Buffer)) throw new OAuthError('invalid_request', 'the form is not UTF-8')
+  return (body as Buffer).toString('utf8')
 }
 
 function decoded(text: string): string {

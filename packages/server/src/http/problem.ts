@@ -47,6 +47,11 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     })
 }
 
+/** For what fails before there is a route, such as a URL that cannot be decoded. */
+export function answerFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+  sendProblem(reply, asProblem(error))
+}
+
 /** Has every error and every unknown path answered as a problem; what we did not foresee is logged, never shown. */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {

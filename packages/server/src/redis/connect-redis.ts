@@ -62,16 +62,11 @@ function createRedis(url: string, onError: (error: Error) => void) {
 
 /** An evicted assertion could be used again, and an evicted limit starts anew. */
 async function refuseEviction(client: RedisClient): Promise<void> {
-  const [, limit] = await setting(client, 'maxmemory')
-  const [, policy] = await setting(client, 'maxmemory-policy')
-  if (limit === undefined || limit === '0' || policy === undefined || policy === 'noeviction') return
+  const memory = String(await client.sendCommand(['INFO', 'memory']))
+  const limit = /^maxmemory:(\d+)/m.exec(memory)?.[1] ?? '0'
+  const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction'
+  if (limit === '0' || policy === 'noeviction') return
   throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set maxmemory-policy noeviction`)
-}
-
-/** Hosted Redis often forbids CONFIG; then its owner has to know. */
-async function setting(client: RedisClient, name: string): Promise<string[]> {
-  const answer = await client.sendCommand(['CONFIG', 'GET', name]).catch(() => [])
-  return Array.isArray(answer) ? answer.map(String) : []
 }
 
 function reason(error: unknown): string {

@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createPrivateKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
 import { StoreError } from '../storage/store.ts'
 
 /**
@@ -11,7 +19,7 @@ export interface MasterKey {
   /** @throws StoreError `wrong_master_key` when the value was sealed under another key or altered */
   open(sealed: string, context: string): Buffer
   /** Key of the HMAC under which client secrets are stored */
-  readonly clientSecretKey: Buffer
+  readonly clientSecretKey: KeyObject
   /** Ed25519 key that signs the heads of the audit chains */
   readonly auditKey: KeyObject
 }
@@ -24,7 +32,7 @@ export function createMasterKey(text: string): MasterKey {
   return {
     seal: (plain, context) => seal(sealingKey, plain, context),
     open: (sealed, context) => open(sealingKey, sealed, context),
-    clientSecretKey: derive('client secrets'),
+    clientSecretKey: createSecretKey(derive('client secrets')),
     auditKey: ed25519FromSeed(derive('audit heads')),
   }
 }

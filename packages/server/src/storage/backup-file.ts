@@ -1,6 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
@@ -9,6 +8,7 @@ import type { Tables } from './tables.ts'
 
 const format = 'countersign-backup'
 const version = 1
+const longestLine = 16 * 1024 * 1024
 
 /** What a backup holds, in an order in which every row finds the rows that it refers to. With primary keys. */
 export const backupTables = {
@@ -95,6 +95,8 @@ async function* rowsOf(lines: AsyncGenerator<string, void>): AsyncGenerator<Back
     const value = parse(line)
     if (!Array.isArray(value)) {
       if ((value as { rows?: unknown } | null)?.rows !== count) throw bad('rows are missing')
+      // To the end of the file, where its checksum stands.
+      if (!(await lines.next()).done) throw bad('something follows its end')
       return
     }
     const [table, row] = value
@@ -107,19 +109,21 @@ async function* rowsOf(lines: AsyncGenerator<string, void>): AsyncGenerator<Back
 
 async function* linesOf(file: string): AsyncGenerator<string, void> {
   const source = createReadStream(file)
-  const text = source.pipe(createGunzip())
+  const text = source.pipe(createGunzip()).setEncoding('utf8')
   source.on('error', (error) => text.destroy(error))
-  const reader = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY })
-  // readline ends quietly when its input fails.
-  let failure: Error | undefined
-  text.on('error', (error) => {
-    failure = error
-    reader.close()
-  })
+  let rest = ''
   try {
-    for await (const line of reader) yield line
-    if (failure)
-      throw bad((failure as NodeJS.ErrnoException).code === 'ENOENT' ? `there is no file ${file}` : failure.message)
+    for await (const chunk of text) {
+      const lines = `${rest}${chunk}`.split('\n')
+      rest = lines.pop() ?? ''
+      if (rest.length > longestLine) throw bad('it is not a backup, or is damaged')
+      yield* lines
+    }
+    if (rest !== '') yield rest
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    throw bad(code === 'ENOENT' ? `there is no file ${file}` : `it is damaged or no backup (${message})`)
   } finally {
     source.destroy()
   }

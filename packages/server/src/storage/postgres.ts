@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely'
+import { CompiledQuery, Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { migrate } from './migrations.ts'
 import { type Store, StoreError } from './store.ts'
@@ -44,6 +44,18 @@ export async function openPostgresStore(url: string): Promise<Store> {
     kind: 'postgres',
     database,
     transaction: (work) => database.transaction().execute(work),
+    async write(statements) {
+      const [statement, another] = statements
+      if (statement && !another) {
+        await pool.query(statement.sql, [...statement.parameters]).catch(rethrow)
+        return
+      }
+      await database.transaction().execute(async (transaction) => {
+        for (const { sql, parameters } of statements) {
+          await transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))
+        }
+      })
+    },
     listen: (onChange) => listen(url, onChange),
     async ping() {
       await pool.query('select 1').catch(rethrow)

@@ -1,8 +1,9 @@
-/** What the event loop asks of the SQLite thread; `close` as SQL ends it. */
+import type { Statement } from './store.ts'
+
+/** What the event loop asks of the SQLite thread: one statement, several in a transaction, or to end. */
 export interface SqliteRequest {
   id: number
-  sql: string
-  parameters: readonly unknown[]
+  ask: Statement | readonly Statement[] | 'close'
 }
 
 export interface SqliteAnswer {

@@ -12,7 +12,7 @@ import {
   SqliteQueryCompiler,
 } from 'kysely'
 import { migrate } from './migrations.ts'
-import type { SqliteAnswer } from './sqlite-protocol.ts'
+import type { SqliteAnswer, SqliteRequest } from './sqlite-protocol.ts'
 import { type Store, StoreError } from './store.ts'
 import type { Tables } from './tables.ts'
 
@@ -48,12 +48,20 @@ export async function openSqliteStore(path: string): Promise<Store> {
       for (const listener of listeners) listener()
       return result
     },
+    async write(statements) {
+      await driver.acquireConnection()
+      try {
+        await thread.ask(statements)
+      } finally {
+        await driver.releaseConnection()
+      }
+    },
     async listen(onChange) {
       listeners.add(onChange)
       return async () => void listeners.delete(onChange)
     },
     async ping() {
-      await thread.ask('select 1', [])
+      await thread.ask({ sql: 'select 1', parameters: [] })
     },
     close: () => database.destroy(),
   }
@@ -100,20 +108,20 @@ class SqliteThread {
     this.#worker.on('exit', () => end(new Error('its thread has ended')))
   }
 
-  async ask(sql: string, parameters: readonly unknown[]): Promise<SqliteAnswer> {
+  async ask(ask: SqliteRequest['ask']): Promise<SqliteAnswer> {
     if (this.#ended) throw this.#ended
     const id = this.#nextId++
     const answer = await new Promise<SqliteAnswer>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
       this.#worker.ref()
-      this.#worker.postMessage({ id, sql, parameters })
+      this.#worker.postMessage({ id, ask } satisfies SqliteRequest)
     })
     if (answer.error) throw asStoreError(answer.error)
     return answer
   }
 
   async close(): Promise<void> {
-    await this.ask('close', []).catch(() => {})
+    await this.ask('close').catch(() => {})
     await this.#worker.terminate()
   }
 }
@@ -136,7 +144,7 @@ class SqliteDriver implements Driver {
     this.#thread = thread
     this.#connection = {
       executeQuery: async <R>(query: CompiledQuery): Promise<QueryResult<R>> => {
-        const answer = await thread.ask(query.sql, query.parameters)
+        const answer = await thread.ask({ sql: query.sql, parameters: query.parameters })
         return {
           rows: answer.rows as R[],
           numAffectedRows: answer.changes === undefined ? undefined : BigInt(answer.changes),

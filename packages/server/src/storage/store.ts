@@ -10,11 +10,19 @@ export interface Store {
   readonly database: Database
   /** Runs `work` atomically; its result is durable when the promise resolves. */
   transaction<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>
+  /** Runs statements atomically, in one trip: for what is written so often that each trip counts. */
+  write(statements: readonly Statement[]): Promise<void>
   /** Calls back (soon, perhaps needlessly) after another replica or this one has committed a change. */
   listen(onChange: () => void): Promise<() => Promise<void>>
   /** Throws StoreError `unavailable` when the database does not answer. */
   ping(): Promise<void>
   close(): Promise<void>
+}
+
+/** One statement, its parameters marked as the database at hand marks them. */
+export interface Statement {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
 }
 
 export type StoreErrorCode = 'unavailable' | 'conflict' | 'wrong_master_key' | 'corrupt_key' | 'bad_backup'

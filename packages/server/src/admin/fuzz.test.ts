@@ -1,0 +1,144 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { describeStores } from '../storage/stores.fixture.ts'
+import { type AdminApiUnderTest, openAdminApi } from './admin-api.fixture.ts'
+import { adminAudience } from './admin-scopes.ts'
+
+/** Text that databases, JSON, URLs and logs stumble over, besides any other. */
+const text = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 300 }),
+  fc.string({ maxLength: 40 }),
+  fc.constantFrom(
+    '\u0000',
+    '\ud800',
+    '__proto__',
+    'constructor',
+    '../..',
+    "'; drop table clients --",
+    '%',
+    '_',
+    'null',
+  ),
+  fc.constantFrom('svc-a', 'root', 'urn:orders', adminAudience, 'ES256', 'read', 'a'.repeat(5000)),
+)
+const value = fc.oneof(
+  { maxDepth: 3 },
+  text,
+  fc.integer(),
+  fc.double(),
+  fc.boolean(),
+  fc.constant(null),
+  fc.array(text, { maxLength: 4 }),
+  fc.json({ maxDepth: 3 }).map((json) => JSON.parse(json)),
+)
+const members = [
+  ...['id', 'audience', 'name', 'scopes', 'signing_alg', 'token_ttl', 'introspectors', 'disabled', 'default_audience'],
+  ...['auth_methods', 'assertion_audience', 'jwks_uri', 'with_secret', 'label', 'expires_in', 'expires_at', 'jwk'],
+  ...['algorithm', 'jti', 'exp', 'client_id', 'type', 'outcome', 'events', 'reason', 'count', '__proto__'],
+]
+const body = fc.oneof(
+  fc.dictionary(fc.constantFrom(...members), value, { maxKeys: 6 }).map((object) => JSON.stringify(object)),
+  value.map((any) => JSON.stringify(any) ?? ''),
+  fc
+    .record({ jwk: fc.dictionary(fc.constantFrom('kty', 'crv', 'x', 'y', 'n', 'e', 'alg', 'kid', 'use'), value) })
+    .map((key) => JSON.stringify(key)),
+  text,
+)
+const segment = text.map((any) => encodeURIComponent(any.toWellFormed()) || 'x')
+const path = fc.oneof(
+  fc.constantFrom('/apis', '/clients', '/signing-keys', '/signing-keys/rotate', '/audit-events', '/revocations'),
+  segment.map((id) => `/apis/${id}`),
+  segment.map((id) => `/clients/${id}`),
+  segment.map((id) => `/signing-keys/${id}/revoke`),
+  fc
+    .tuple(fc.oneof(fc.constant('svc-a'), segment), fc.constantFrom('secrets', 'keys', 'grants'), fc.option(segment))
+    .map(([id, what, one]) => `/clients/${id}/${what}${one === null ? '' : `/${one}`}`),
+)
+const query = fc.oneof(
+  fc.constant(''),
+  fc
+    .array(
+      fc.tuple(
+        fc.constantFrom('limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'),
+        segment,
+      ),
+      {
+        maxLength: 3,
+      },
+    )
+    .map((pairs) => `?${pairs.map(([name, any]) => `${name}=${any}`).join('&')}`),
+  fc.json({ maxDepth: 1 }).map((json) => `?cursor=${Buffer.from(json).toString('base64url')}`),
+)
+/** Never DELETE or PATCH on the root client: the test would lock itself out, rightly. */
+const request = fc
+  .record({ method: fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE'), path, query, body })
+  .filter((any) => any.method === 'GET' || !/root|rotate/.test(any.path))
+
+describeStores('whatever is sent to the admin API', (kind) => {
+  let server: AdminApiUnderTest
+  beforeAll(async () => {
+    server = await openAdminApi({ kind })
+    await server.call('POST', '/apis', { audience: 'urn:orders', scopes: [{ name: 'read' }] })
+    await server.call('POST', '/clients', { id: 'svc-a' })
+  })
+  afterAll(() => server.close())
+
+  it('is never answered with a 5xx, and every refusal is a problem with a code', async () => {
+    await fc.assert(
+      fc.asyncProperty(request, async ({ method, path: at, query: asked, body: sent }) => {
+        const answer = await server.call(method, `${at}${asked}`, method === 'GET' ? undefined : sent)
+        expect(answer.status, `${method} ${at}${asked} ${sent}: ${answer.text}`).toBeLessThan(500)
+        if (answer.status >= 400) {
+          expect(answer.headers['content-type']).toContain('application/problem+json')
+          expect(answer.body).toMatchObject({
+            status: answer.status,
+            code: expect.any(String),
+            detail: expect.any(String),
+          })
+        }
+        // The one who fuzzes may have revoked his own tokens.
+        if (answer.status === 401) {
+          server.advance(2)
+          await server.renewRootToken()
+        }
+      }),
+      { numRuns: 1500 },
+    )
+    expect((await server.call('GET', '/apis')).status).toBe(200)
+  })
+
+  it('shows no secret of others: neither answer, log nor audit event repeats what it was not asked for', async () => {
+    const canary = 'cs_secret_CANARYcanaryCANARYcanaryCANARYcanaryCANARYcanary1'
+    const client = (await server.call('POST', '/clients', { id: 'with-secret', with_secret: true })).body
+    const answers = [
+      await server.call('POST', '/clients', { id: canary, client_secret: canary }),
+      await server.call('POST', '/clients', { id: 'x', secret: canary }),
+      await server.call('POST', '/clients', { id: 'x', name: `secret ${canary}` }),
+      await server.call('POST', '/clients/svc-a/secrets', { label: canary }),
+      await server.call('POST', '/clients', { id: 'x', name: { secret: canary } }),
+      await server.call('POST', '/clients', `{"id":"x","client_secret":"${canary}"`),
+      await server.call('POST', '/apis', { audience: canary, scopes: canary }),
+      await server.call('PATCH', '/clients/svc-a', { auth_methods: [canary] }),
+      await server.call('PATCH', '/clients/svc-a', { jwks_uri: `https://u:${canary}@keys.example.com/` }),
+      await server.call('POST', '/clients/svc-a/secrets', { expires_at: canary }),
+      await server.call('POST', '/clients/svc-a/keys', { jwk: { kty: 'oct', k: canary } }),
+      await server.call('POST', '/clients/svc-a/keys', {
+        jwk: { kty: 'EC', crv: 'P-256', x: canary, y: canary, d: canary },
+      }),
+      await server.call('GET', `/clients?cursor=${canary}`),
+      await server.call('GET', '/apis', undefined, { token: canary }),
+      await server.call('GET', '/apis', undefined, { token: null, headers: { authorization: `Basic ${canary}` } }),
+      await server.call('GET', '/clients/with-secret/secrets'),
+      await server.call('GET', '/audit-events?limit=200'),
+    ]
+    const stored = await server.authority.store.database.selectFrom('audit_events').select('event').execute()
+    for (const output of [
+      ...answers.map(({ text: any }) => any),
+      ...stored.map(({ event }) => event),
+      server.logged(),
+    ]) {
+      expect(output).not.toContain(canary)
+      expect(output).not.toContain(client.client_secret)
+    }
+  })
+})

@@ -118,9 +118,12 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       return answer.json.access_token
     },
     async close() {
-      await app.close()
-      await authority.close()
-      if (directory) await rm(directory, { recursive: true, force: true })
+      try {
+        await app.close()
+        await authority.close()
+      } finally {
+        if (directory) await rm(directory, { recursive: true, force: true })
+      }
     },
   }
   return server

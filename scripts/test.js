@@ -5,17 +5,21 @@ import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { installDependencies } from './install.js'
 import { modernNode, root } from './modern-node.js'
+import { closeServicesFolder, openServicesFolder } from './services/services-folder.js'
 import { startServices } from './services/start-services.js'
 
 const say = (text) => console.error(`[test] ${text}`)
 const folder = mkdtempSync(join(tmpdir(), 'countersign-test-'))
 const report = join(folder, 'report.json')
+const servicesFolder = openServicesFolder()
 let services
 let child
 let interrupted
 
 process.on('exit', () => {
   services?.stop()
+  // And what tests have started for themselves, where they were killed before they could stop it.
+  closeServicesFolder(servicesFolder)
   rmSync(folder, { recursive: true, force: true })
 })
 // The tests get the signal too and end first, while their services still answer; then the `exit` above stops these.

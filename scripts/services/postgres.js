@@ -1,8 +1,9 @@
 // A PostgreSQL of one's own: a fresh folder in /tmp, a free port, trust for every local connection.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from './free-port.js'
+import { serviceFolder } from './services-folder.js'
 
 const asPostgres = process.getuid?.() === 0 ? ['runuser', '-u', 'postgres', '--'] : []
 const careless = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
@@ -14,8 +15,7 @@ const careless = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
  *   leaves recovery to the next `start`; `stop` also removes the folder. All are synchronous: they work at exit too.
  */
 export async function startPostgres({ programs, durable = false }) {
-  // Not TMPDIR: the path of a socket may have 107 bytes at the most.
-  const folder = mkdtempSync('/tmp/countersign-postgres-')
+  const folder = serviceFolder('postgres')
   const [data, log] = [join(folder, 'data'), join(folder, 'server.log')]
   if (asPostgres.length > 0) spawnSync('chown', ['postgres', folder])
   else mkdirSync(data, { mode: 0o700 })

@@ -1,10 +1,10 @@
 // A Redis (or Valkey) of one's own: a fresh folder, a free port, nothing kept.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.js'
+import { serviceFolder } from './services-folder.js'
 import { exists, installSystemPackages } from './system-packages.js'
 
 /** @returns the program's name, or undefined when it cannot be had */
@@ -16,13 +16,14 @@ export function redisProgram(say) {
 
 /** @returns {Promise<{ url: string, start(): Promise<void>, crash(): void, stop(): void }>} */
 export async function startRedis({ program }) {
-  const folder = mkdtempSync(join(tmpdir(), 'countersign-redis-'))
+  const folder = serviceFolder('redis')
   const port = await freePort()
   let child
   const server = {
     url: `redis://127.0.0.1:${port}`,
     async start() {
       const words = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
+      words.push('--pidfile', join(folder, 'redis.pid'))
       // A group of its own: Ctrl-C at the terminal is for the tests, which still need it while they end.
       child = spawn(program, words, { stdio: 'ignore', detached: true })
       child.unref()

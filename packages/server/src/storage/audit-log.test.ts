@@ -166,10 +166,10 @@ describeStores('the audit log', (kind) => {
   it('goes on with the same chain after a commit failed', async () => {
     const log = openLog()
     await log.record(fact('a'))
-    const transaction = store.transaction
-    store.transaction = () => Promise.reject(new StoreError('unavailable', 'the database failed: gone'))
+    const write = store.write
+    store.write = () => Promise.reject(new StoreError('unavailable', 'the database failed: gone'))
     await expect(log.record(fact('lost'))).rejects.toMatchObject({ code: 'unavailable' })
-    store.transaction = transaction
+    store.write = write
     await log.record(fact('b'))
     expect((await rowsOf('local')).map(({ client_id }) => client_id)).toEqual(['a', 'b'])
     expect(await follow('local')).toBe(2)
@@ -177,13 +177,13 @@ describeStores('the audit log', (kind) => {
 
   it('notices when a commit took place although its answer was lost', async () => {
     const log = openLog()
-    const transaction = store.transaction
-    store.transaction = async (work) => {
-      await transaction(work)
+    const write = store.write
+    store.write = async (statements) => {
+      await write(statements)
       throw new StoreError('unavailable', 'the connection was cut')
     }
     await expect(log.record(fact('a'))).rejects.toMatchObject({ code: 'unavailable' })
-    store.transaction = transaction
+    store.write = write
     await log.record(fact('b'))
     expect(await follow('local')).toBe(2)
   })

@@ -92,7 +92,10 @@ function addAnswers(method: string, operation: OpenApiOperation): void {
     if (response.description === 'Default Response') response.description = 'Done'
   }
   const hasInput = operation.requestBody !== undefined || operation.parameters !== undefined
-  const statuses = ['401', '403', ...(hasInput ? ['404', '422'] : []), ...(method === 'get' ? [] : ['409'])]
+  const always = ['400', '401', '403', '429', '503']
+  // A body is read, and can be refused, also where none is asked for.
+  const changing = method === 'get' ? [] : ['409', '413', '415']
+  const statuses = [...always, ...(hasInput ? ['404', '422'] : []), ...changing]
   for (const status of statuses) operation.responses[status] ??= { $ref: '#/components/responses/Problem' }
 }
 

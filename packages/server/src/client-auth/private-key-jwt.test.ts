@@ -162,6 +162,8 @@ describe('an assertion', () => {
     ['without an expiry', { exp: undefined }],
     ['that has expired', { exp: 1 }],
     ['that expires far in the future', { exp: 4_000_000_000 }],
+    ['that lives longer than an hour', { exp: now() + 3700 }],
+    ['that lives longer than ten minutes and does not say since when', { iat: undefined, exp: now() + 700 }],
     ['whose expiry is a text', { exp: '4000000000' }],
     ['whose expiry is negative', { exp: -1 }],
     ['that comes from the future', { iat: 4_000_000_000 }],
@@ -180,6 +182,11 @@ describe('an assertion', () => {
     }
     const answer = await ask(sign(claims(content)))
     expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
+  })
+
+  it('may live an hour, or ten minutes where it does not say since when', async () => {
+    expect((await ask(sign(claims({ exp: now() + 3600 })))).status).toBe(200)
+    expect((await ask(sign(claims({ iat: undefined, exp: now() + 600 })))).status).toBe(200)
   })
 
   it('may be for the token endpoint where the client opted in, and for no other', async () => {

@@ -17,8 +17,10 @@ import { type ClientAuthContext, ClientAuthFailure, type ClientAuthMethod } from
 const method = 'private_key_jwt'
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const leewaySeconds = 30
-/** Bounds how long each used assertion must be remembered. */
-const longestLifetimeSeconds = 600
+/** Bounds how long each used assertion must be remembered. Authlib's live an hour, which its users cannot change. */
+const longestLifetimeSeconds = 3600
+/** Of an assertion without `iat`: nobody can tell how long ago it may have been used. */
+const longestUndatedSeconds = 600
 
 export const assertionAlgorithms: readonly VerificationAlgorithm[] = [
   'ES256',
@@ -52,7 +54,7 @@ export const privateKeyJwt: ClientAuthMethod = {
     if (!key) throw fail('no key of this client fits the kid and alg of the assertion')
     try {
       verifySignature(parsed, key, assertionAlgorithms)
-      const { jti, expiresAt } = checkClientAssertion(parsed, rulesFor(client, context), context.now())
+      const { jti, expiresAt } = checkClientAssertion(parsed, rulesFor(client, parsed, context), context.now())
       if (client.disabled) throw fail('the client is disabled')
       if (client.authMethods && !client.authMethods.includes(method)) throw fail(`the client may not use ${method}`)
       const issuedAt = issueTime(parsed, expiresAt)
@@ -102,13 +104,14 @@ async function keyOf(
   }
 }
 
-/** Where an assertion does not say when it was issued, it may have been at the earliest that its expiry allows. */
+/** Where an assertion does not say when it was issued, it counts from the earliest that it could have been used. */
 function issueTime({ claims }: ParsedJws, expiresAt: number): number {
-  return typeof claims.iat === 'number' ? claims.iat : expiresAt - longestLifetimeSeconds
+  return typeof claims.iat === 'number' ? claims.iat : expiresAt - longestUndatedSeconds
 }
 
-function rulesFor(client: ClientRecord, context: ClientAuthContext) {
+function rulesFor(client: ClientRecord, { claims }: ParsedJws, context: ClientAuthContext) {
   const audiences =
     client.assertionAudience === 'token_endpoint' ? [context.issuer, context.tokenEndpoint] : [context.issuer]
-  return { clientId: client.id, audiences, leewaySeconds, maximumLifetimeSeconds: longestLifetimeSeconds }
+  const maximumLifetimeSeconds = claims.iat === undefined ? longestUndatedSeconds : longestLifetimeSeconds
+  return { clientId: client.id, audiences, leewaySeconds, maximumLifetimeSeconds }
 }

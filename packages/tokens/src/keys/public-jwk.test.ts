@@ -17,7 +17,11 @@ describe('importPublicJwk', () => {
   it('gives a key the one algorithm that it names', () => {
     expect(importPublicJwk(ec)).toMatchObject({ kid: ec.kid, algorithms: ['ES256'], jwk: ec })
     expect(importPublicJwk(rsa).algorithms).toEqual(['RS256'])
-    expect(importPublicJwk(ed).algorithms).toEqual(['EdDSA'])
+  })
+
+  it('takes EdDSA and Ed25519 for the two names of one algorithm (RFC 9864)', () => {
+    expect(importPublicJwk(ed).algorithms).toEqual(['EdDSA', 'Ed25519'])
+    expect(importPublicJwk({ ...ed, alg: 'Ed25519' }).algorithms).toEqual(['EdDSA', 'Ed25519'])
   })
 
   it('gives a key that names none all that fit it', () => {

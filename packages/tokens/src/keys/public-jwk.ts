@@ -21,7 +21,7 @@ export type PublicJwk = {
 /** A public key that passed every check, and what it may be used with. */
 export interface VerificationKey {
   kid?: string
-  /** Exactly `jwk.alg` where the key names one, else all that fit its type and curve. */
+  /** Exactly `jwk.alg` where the key names one, else all that fit its type and curve. Ed25519 has two names. */
   algorithms: readonly VerificationAlgorithm[]
   key: KeyObject
   jwk: PublicJwk
@@ -148,7 +148,8 @@ function algorithmsFor(kind: KeyKind, named: unknown): readonly VerificationAlgo
   if (named === undefined) return fitting
   const algorithm = fitting.find((name) => name === named)
   if (algorithm === undefined) throw invalid(`alg ${quoted(named)} does not fit a ${kind} key`, 'alg')
-  return [algorithm]
+  // RFC 9864 renamed EdDSA: one algorithm with two names, and libraries sign under either whatever the key says.
+  return kind === 'Ed25519' ? fitting : [algorithm]
 }
 
 function readKid(kid: unknown): string | undefined {

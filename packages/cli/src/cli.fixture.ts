@@ -8,7 +8,7 @@ import { createClientSecret } from '@countersign/tokens'
 import { startTestServer, type TestServer } from '../../server/src/server.fixture.ts'
 
 export const main = fileURLToPath(new URL('./main.ts', import.meta.url))
-const launcher = join(dirname(dirname(main)), 'bin', 'countersign.js')
+export const launcher = join(dirname(dirname(main)), 'bin', 'countersign.js')
 export const nodeFlags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
 
 /** As the launcher has it: a test starts many processes. */

@@ -1,5 +1,4 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { CompiledQuery } from 'kysely'
 import { type Statement, type Store, StoreError, type StoreTransaction } from '../storage/store.ts'
 import { appendStatements } from './append-statements.ts'
@@ -9,8 +8,11 @@ import { storable } from './storable.ts'
 
 /** What is written at once at the most: bounds the memory of one statement, not the throughput. */
 const largestCommit = 512
-/** Under load a commit waits this long after the last one began: fewer, larger commits, each with one fsync. */
-const commitIntervalMilliseconds = 2
+/** Under load a commit waits for company, this many events or this long: each commit costs an fsync, however small. */
+const goodCommit = 32
+const longestGathering = 4
+/** So many events in the last commit are load; below it nobody waits for others. */
+const busyCommit = 8
 /** Beyond this many waiting events the log refuses: the store has stopped, and memory must not pay for it. */
 const largestBacklog = 20_000
 
@@ -46,7 +48,8 @@ export class AuditLog {
   #facts: Waiting[] = []
   #changes: WaitingChange[] = []
   #writing: Promise<void> | undefined
-  #committedAt = 0
+  #lastCommit = { at: 0, size: 0 }
+  #onCompany: (() => void) | undefined
 
   /** @param options.afterChange is waited for before a change counts as made; it must not fail */
   constructor(options: {
@@ -74,6 +77,7 @@ export class AuditLog {
     }
     return new Promise((resolve, reject) => {
       this.#facts.push({ fact, time: this.#nowMilliseconds(), resolve, reject })
+      if (this.#facts.length >= goodCommit) this.#onCompany?.()
       this.#start()
     })
   }
@@ -110,10 +114,7 @@ export class AuditLog {
 
   async #drain(): Promise<void> {
     while (this.#facts.length > 0 || this.#changes.length > 0) {
-      if (this.#facts.length > 0) {
-        await this.#gather()
-        await this.#commitFacts(this.#facts.splice(0, largestCommit))
-      }
+      if (this.#facts.length > 0) await this.#commitFacts(await this.#gather())
       const change = this.#changes.shift()
       if (change) await this.#commitChange(change)
     }
@@ -121,14 +122,24 @@ export class AuditLog {
     this.#writing = undefined
   }
 
-  /** Costs a lone event nothing, since its last commit is long past. */
-  async #gather(): Promise<void> {
-    const wait = this.#committedAt + commitIntervalMilliseconds - performance.now()
-    if (wait > 0 && this.#facts.length < largestCommit) await setTimeout(wait)
-    this.#committedAt = performance.now()
+  async #gather(): Promise<readonly Waiting[]> {
+    const wait = this.#lastCommit.at + longestGathering - performance.now()
+    if (wait > 0 && this.#lastCommit.size >= busyCommit && this.#facts.length < goodCommit) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait)
+        this.#onCompany = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      this.#onCompany = undefined
+    }
+    const gathered = this.#facts.splice(0, largestCommit)
+    this.#lastCommit = { at: performance.now(), size: gathered.length }
+    return gathered
   }
 
-  async #commitFacts(waiting: Waiting[]): Promise<void> {
+  async #commitFacts(waiting: readonly Waiting[]): Promise<void> {
     try {
       const events = await this.#retrying(async () => {
         if (!this.#positionKnown) await this.#store.transaction((transaction) => this.#findPosition(transaction))

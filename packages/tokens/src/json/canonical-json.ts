@@ -18,11 +18,10 @@ function write(given: unknown, depthLeft: number): string | undefined {
   const value = hasToJson(given) ? given.toJSON() : given
   switch (typeof value) {
     case 'string':
-      if (!value.isWellFormed()) throw refused('a string holds a lone surrogate')
-      return JSON.stringify(value)
+      return quoted(value)
     case 'number':
       if (!Number.isFinite(value)) throw refused('a number is not finite')
-      return JSON.stringify(value)
+      return Object.is(value, -0) ? '0' : String(value)
     case 'boolean':
       return value ? 'true' : 'false'
     case 'undefined':
@@ -50,10 +49,19 @@ function writeObject(members: object, depthLeft: number): string {
   for (const name of Object.keys(members).sort()) {
     const member = write((members as Record<string, unknown>)[name], depthLeft)
     if (member === undefined) continue
-    text += `${text === '' ? '' : ','}${write(name, 0)}:${member}`
+    text += `${text === '' ? '' : ','}${quoted(name)}:${member}`
   }
   return `{${text}}`
 }
+
+/** Most strings have nothing to escape, and then quotes around them are all it takes. */
+function quoted(text: string): string {
+  if (plain.test(text)) return `"${text}"`
+  if (!text.isWellFormed()) throw refused('a string holds a lone surrogate')
+  return JSON.stringify(text)
+}
+
+const plain = /^[ !#-[\]-~]*$/
 
 function hasToJson(value: unknown): value is { toJSON(): unknown } {
   return typeof value === 'object' && value !== null && typeof (value as { toJSON?: unknown }).toJSON === 'function'

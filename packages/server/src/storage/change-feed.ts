@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { notifyChannel } from './postgres.ts'
+import { notifyChannel } from './notify-channel.ts'
 import type { Store, StoreTransaction } from './store.ts'
 
 export type ChangeKind = 'client' | 'api' | 'signing_key' | 'revocation'

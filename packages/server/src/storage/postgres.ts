@@ -1,10 +1,10 @@
 import { CompiledQuery, Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { migrate } from './migrations.ts'
+import { notifyChannel } from './notify-channel.ts'
 import { type Store, StoreError } from './store.ts'
 import type { Tables } from './tables.ts'
 
-const channel = 'countersign_changes'
 const relistenMilliseconds = 500
 /** A statement that hangs (a failover, a lock) must not hold a request for ever. */
 const statementMilliseconds = 5_000
@@ -79,9 +79,6 @@ async function migrateUnhurried(url: string): Promise<void> {
   }
 }
 
-/** The statement that, inside a transaction, makes every listener call back after the commit. */
-export const notifyChannel = channel
-
 /** Keeps one connection listening, and calls back after each reconnection too: what was said meanwhile is lost. */
 async function listen(url: string, onChange: () => void): Promise<() => Promise<void>> {
   let stopped = false
@@ -102,7 +99,7 @@ async function listen(url: string, onChange: () => void): Promise<() => Promise<
     next.on('notification', onChange)
     try {
       await next.connect()
-      await next.query(`listen ${channel}`)
+      await next.query(`listen ${notifyChannel}`)
       onChange()
     } catch {
       again()

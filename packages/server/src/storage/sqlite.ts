@@ -88,7 +88,11 @@ class SqliteThread {
   #ended: Error | undefined
 
   constructor(path: string) {
-    this.#worker = new Worker(new URL(workerFile, import.meta.url), { workerData: { path } })
+    this.#worker = new Worker(new URL(workerFile, import.meta.url), {
+      workerData: { path },
+      // It only passes rows on: a large nursery would be memory for nothing.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    })
     this.#worker.unref()
     this.ready = new Promise((resolve, reject) => {
       this.#waiting.set(0, { resolve: () => resolve(), reject })

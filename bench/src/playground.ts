@@ -2,10 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { generateMasterKey } from '@countersign/server'
 import { type Figure, median } from './figures.ts'
 import { startProgram } from './process.ts'
 
-const program = new URL('../../packages/cli/src/main.ts', import.meta.url)
+const launcher = new URL('../../packages/cli/bin/countersign.js', import.meta.url)
 
 /** From the command to the printed summary, which comes after the first token and the first call. */
 export async function benchStart(): Promise<Figure[]> {
@@ -25,13 +26,10 @@ export async function benchStart(): Promise<Figure[]> {
   ]
 }
 
+/** The program as an operator starts it, on SQLite, after its first start has filled the compile cache. */
 export async function benchMemory(): Promise<Figure[]> {
-  let megabytes = Number.NaN
-  const program = await startProgram(new URL('./servers/countersign.ts', import.meta.url))
-  await setTimeout(3000)
-  const status = readFileSync(`/proc/${program.child.pid}/status`, 'utf8')
-  megabytes = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
-  await program.stop()
+  await idleMegabytes()
+  const megabytes = await idleMegabytes()
   return [
     {
       name: 'memory of an idle server',
@@ -42,9 +40,31 @@ export async function benchMemory(): Promise<Figure[]> {
   ]
 }
 
+async function idleMegabytes(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-bench-'))
+  const server = await startProgram(launcher, {
+    args: ['server'],
+    environment: {
+      COUNTERSIGN_ISSUER: 'http://localhost:18998/',
+      COUNTERSIGN_HOST: '127.0.0.1',
+      COUNTERSIGN_PORT: '18998',
+      COUNTERSIGN_DATABASE_URL: `sqlite:${join(folder, 'countersign.db')}`,
+      COUNTERSIGN_MASTER_KEY: generateMasterKey(),
+    },
+  })
+  try {
+    await setTimeout(4000)
+    const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
+  } finally {
+    await server.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
 async function withPlayground(work: () => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-bench-'))
-  const started = await startProgram(program, {
+  const started = await startProgram(launcher, {
     args: ['dev', '--json', '--port', '18999', '--data-dir', folder],
     environment: { COUNTERSIGN_LOG_LEVEL: 'error' },
   })

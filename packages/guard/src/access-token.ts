@@ -101,6 +101,18 @@ function refuseUnprovenKey(claims: AccessTokenClaims): void {
   if (claims.cnf !== undefined) throw new TokenError('invalid_claim', 'the token is bound to a key', 'cnf')
 }
 
+/** The tokens of one client, and of most clients, carry one of a few scope texts. */
+function scopeList(text: string): readonly string[] {
+  const known = scopeLists.get(text)
+  if (known !== undefined) return known
+  const scopes = Object.freeze(parseScope(text))
+  if (scopeLists.size < mostScopeLists) scopeLists.set(text, scopes)
+  return scopes
+}
+
+const mostScopeLists = 1000
+const scopeLists = new Map<string, readonly string[]>()
+
 function toCaller(
   claims: AccessTokenClaims,
   key: VerificationKey,
@@ -112,7 +124,7 @@ function toCaller(
     method: 'access_token',
     clientId: claims.client_id,
     subject: claims.sub,
-    scopes: claims.scope === undefined ? [] : parseScope(claims.scope),
+    scopes: claims.scope === undefined ? [] : scopeList(claims.scope),
     audience: audiences.find((audience) => named.includes(audience))!,
     issuer: issuer.issuer,
     credentialId: key.kid ?? jwkThumbprint(key.jwk),

@@ -30,10 +30,11 @@ export type CredentialMethod =
   | 'internal_secret'
   | 'federated'
 
-/** Freezes plain data all the way down, so that a handler cannot change what the next request will see. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  Object.freeze(value)
-  for (const member of Object.values(value)) deepFreeze(member)
-  return value
+/** Freezes plain data (a tree) all the way down, so that a handler cannot change what the next request will see. */
+export function deepFreeze<T extends object>(value: T): T {
+  for (const name in value) {
+    const member = value[name]
+    if (typeof member === 'object' && member !== null) deepFreeze(member)
+  }
+  return Object.freeze(value)
 }

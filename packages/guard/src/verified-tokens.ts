@@ -21,7 +21,8 @@ interface Entry {
  * that its issuer has withdrawn does not live on in here. A clock set back also ends an entry.
  */
 export function createVerifiedTokens(options: { maximumTokens: number; recheckSeconds: number }): VerifiedTokens {
-  const entries = new LRUCache<string, Entry>({ max: options.maximumTokens })
+  // Bounded by size, not `max`: with that the cache takes its memory for all tokens at once, and most never come.
+  const entries = new LRUCache<string, Entry>({ maxSize: options.maximumTokens, sizeCalculation: () => 1 })
   return {
     get(token, now) {
       const entry = entries.get(token)

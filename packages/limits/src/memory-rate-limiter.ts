@@ -20,8 +20,10 @@ export function createMemoryRateLimiter(options: MemoryRateLimiterOptions = {}):
   const { now = () => performance.now(), maximumKeys = 100_000 } = options
   // A key that was refused is remembered apart, where only other refused keys can push it out: a flood of fresh keys
   // must not give an exhausted one its quota back.
-  const passing = new LRUCache<string, number>({ max: maximumKeys })
-  const refused = new LRUCache<string, number>({ max: maximumKeys })
+  // Bounded by size, not `max`: with that the cache takes its memory for all keys at once, and most never come.
+  const bound = { maxSize: maximumKeys, sizeCalculation: () => 1 }
+  const passing = new LRUCache<string, number>(bound)
+  const refused = new LRUCache<string, number>(bound)
 
   function take(limit: RateLimit, key: string, cost = 1): LimitDecision {
     const cells = cellsOf(limit, cost)

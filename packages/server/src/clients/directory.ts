@@ -14,7 +14,8 @@ export class ClientDirectory {
 
   constructor(options: { store: Store; feed: ChangeFeed; maximumClients?: number }) {
     this.#store = options.store
-    this.#records = new LRUCache({ max: options.maximumClients ?? 50_000 })
+    // Bounded by size, not `max`: with that the cache takes its memory for all clients at once, and most never come.
+    this.#records = new LRUCache({ maxSize: options.maximumClients ?? 50_000, sizeCalculation: () => 1 })
     options.feed.onChange((change) => {
       if (change === 'everything' || change.kind === 'api') this.#forget()
       else if (change.kind === 'client') this.#forget(change.id)

@@ -12,6 +12,7 @@ import { followTls, readTls } from '../http/tls.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+import { giveBackStartMemory } from './give-back-start-memory.ts'
 
 export interface RunningServer {
   /** Where it listens, such as http://0.0.0.0:8080 */
@@ -93,6 +94,7 @@ export async function startServer(
       )
     }
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
+    closers.push(giveBackStartMemory())
     return { url: listeningUrl(app, tls !== undefined), authority, close }
   } catch (error) {
     await close()

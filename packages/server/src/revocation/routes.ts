@@ -7,7 +7,7 @@ import { oauthEndpoint } from '../http/oauth.ts'
 import { readOwnToken } from '../introspection/introspect.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
-import { revokeToken } from './revoke.ts'
+import { isToldRevoked, revokeToken } from './revoke.ts'
 
 export type RevocationContext = ClientAuthContext & RefusalContext & { authority: Authority }
 
@@ -53,8 +53,9 @@ export async function answerRevocation(
       })
     }
     // Once is enough: asked again and again it would only fill the audit log.
-    if (await context.authority.revocations.isRevokedInStore({ ...token.claims, kid: token.kid })) return 'revoked'
-    await revokeToken({ jti, expiresAt: Math.ceil(exp), audience: aud, clientId: client_id }, context.authority, {
+    const own = { jti, expiresAt: Math.ceil(exp), audience: aud }
+    if (await isToldRevoked(own, context.authority)) return 'revoked'
+    await revokeToken({ ...own, clientId: client_id }, context.authority, {
       client_id: client.id,
       address: request.address,
       credential: credentialId,

@@ -15,17 +15,19 @@ export interface RevocationRoutesOptions {
   context: RevocationContext
   addressOf: (request: FastifyRequest) => string
   onOutcome: (outcome: string) => void
+  assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/revoke` (RFC 7009) */
 export function revocationRoutes(app: FastifyInstance, options: RevocationRoutesOptions): void {
-  const { context, addressOf, onOutcome } = options
+  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/revoke',
     addressOf,
     answer: async (request) => ({ outcome: await answerRevocation(request, context) }),
     onMalformed: (error, address) => refuse(error, { address }, undefined, context),
     onOutcome,
+    assertionRefusalMilliseconds,
   })
 }
 

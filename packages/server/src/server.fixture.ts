@@ -83,6 +83,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     limiter: createMemoryRateLimiter(),
     tokenLimits: undefined,
     trustedProxies: [],
+    assertionRefusalMilliseconds: 25,
     logger: pino({ level: 'trace' }, { write: (line: string) => void log.push(line) }),
     ...options.app,
   })

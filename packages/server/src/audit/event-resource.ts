@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { exactly, line } from '../admin/fields.ts'
+import { isOwnType } from './own-types.ts'
 
 /** What filters events in lists and streams. */
 export const eventFilter = {
@@ -41,37 +42,13 @@ export const auditHead = z.object({
   signature: z.string().meta({ description: 'Ed25519, base64url' }),
 })
 
-/** Nouns of the events that the server writes itself: nobody else may tell of them. */
-const ownNouns = [
-  'admin',
-  'api',
-  'audit',
-  'client',
-  'client_auth',
-  'client_tokens',
-  'grant',
-  'introspection',
-  'key',
-  'node',
-  'entry',
-  'replica',
-  'revocation',
-  'role',
-  'secret',
-  'server',
-  'service',
-  'signing_key',
-  'svid',
-  'token',
-]
-
 /** What a guard saw and refused. It cannot choose chain, time, or who reports. */
 const reportedEvent = exactly({
   type: z
     .string()
     .max(64)
     .regex(/^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$/, { error: 'must be noun.verb, such as access.refused' })
-    .refine((type) => !ownNouns.includes(type.split('.')[0] as string), {
+    .refine((type) => !isOwnType(type), {
       error: "is one of the server's own; use another noun, such as access.refused",
     }),
   outcome: z.enum(['success', 'failure']).default('failure'),

@@ -8,8 +8,8 @@ const patienceMilliseconds = 1_000
 const clockDifferenceSeconds = 60
 
 /**
- * Remembers used assertions in Redis, for every replica. A Redis that came back empty has forgotten which were used, so
- * what was issued before its memory began is refused.
+ * Remembers used assertions in Redis, for every replica. A Redis that was started anew, or a replica of it that took its
+ * place, may have forgotten which were used, all or only the last ones: what was issued before is refused.
  * @param scope keeps deployments on one Redis apart, such as the issuer
  */
 export function createRedisSingleUse(client: RedisClient, scope: string, now: () => number): SingleUseAssertions {
@@ -19,18 +19,21 @@ export function createRedisSingleUse(client: RedisClient, scope: string, now: ()
       const lifetimeSeconds = expiresAt - now()
       if (!(lifetimeSeconds > 0)) return false
       const keptSeconds = Math.ceil(lifetimeSeconds) + clockDifferenceSeconds
-      const keys = [`${prefix}${digest(id)}`, `${prefix}since`]
+      const keys = [`${prefix}${digest(id)}`, `${prefix}memory`]
       const answer = await ask(client, ['EVAL', script, '2', ...keys, String(keptSeconds), String(issuedAt)])
       return Number(answer) === 1
     },
   }
 }
 
+// What Redis has loaded from its disk or was sent by its master lacks the last writes; run_id is another one then.
 const script = `
-local since = redis.call('GET', KEYS[2])
-if not since then
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+local began = redis.call('HMGET', KEYS[2], 'run', 'at')
+local since = began[2]
+if began[1] ~= run or not since then
   since = redis.call('TIME')[1]
-  redis.call('SET', KEYS[2], since)
+  redis.call('HSET', KEYS[2], 'run', run, 'at', since)
 end
 if tonumber(ARGV[2]) < tonumber(since) then return 0 end
 if redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 1 end

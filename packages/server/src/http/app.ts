@@ -31,6 +31,8 @@ export interface AppOptions {
   remoteKeyFetch?: GuardedFetchOptions
   /** Told of everything that an OAuth endpoint has answered, for metrics */
   onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
+  /** Refused assertions are answered at whole multiples of this, so that their time tells nothing. Default 500 */
+  assertionRefusalMilliseconds?: number
   /** How often a silent revocation stream shows that it is alive */
   heartbeatMilliseconds?: number
   /** Default 256 */
@@ -78,14 +80,21 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const context = { ...clientAuth, store, revocations, audit, limits, authority }
   const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
   await app.register(async (oauth) => {
+    const { assertionRefusalMilliseconds } = options
     speakOAuth(oauth)
     tokenRoutes(oauth, {
       context: { ...context, signerFor: (algorithm) => authority.keyRing.signerFor(algorithm) },
       addressOf,
       onOutcome: counting('token'),
+      assertionRefusalMilliseconds,
     })
-    introspectionRoutes(oauth, { context, addressOf, onOutcome: counting('introspection') })
-    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation') })
+    introspectionRoutes(oauth, {
+      context,
+      addressOf,
+      onOutcome: counting('introspection'),
+      assertionRefusalMilliseconds,
+    })
+    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation'), assertionRefusalMilliseconds })
     const { heartbeatMilliseconds, maximumStreams } = options
     const onOutcome = counting('revocation_feed')
     revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })

@@ -10,8 +10,10 @@ export const largestForm = 64 * 1024
 
 export const noStore = { 'cache-control': 'no-store', pragma: 'no-cache' }
 
-/** Failed authentications are answered no sooner than this, so that a look-up's time tells nothing of what it found. */
+/** Failed authentications are answered at whole multiples of this, so that a look-up's time tells nothing of what it found. */
 const failureMilliseconds = 25
+/** The same for assertions: to find the key of one, another server may have been asked. */
+const assertionFailureDefault = 500
 
 export interface OAuthEndpoint {
   path: string
@@ -22,18 +24,23 @@ export interface OAuthEndpoint {
   /** Records that what came is no form of ours, and gives what to throw */
   onMalformed: (error: unknown, address: string) => Promise<unknown>
   onOutcome: (outcome: string) => void
+  /** Refused assertions are answered at whole multiples of this. Default 500 */
+  assertionRefusalMilliseconds?: number | undefined
 }
 
 /** One endpoint that takes forms by POST, and nothing by any other method. */
 export function oauthEndpoint(app: FastifyInstance, endpoint: OAuthEndpoint): void {
-  const { path, addressOf, onOutcome } = endpoint
+  const { path, addressOf, onOutcome, assertionRefusalMilliseconds = assertionFailureDefault } = endpoint
   refuseOtherMethods(app, path, 'POST')
   app.post(path, { bodyLimit: largestForm }, async (request, reply) => {
     const arrivedAt = performance.now()
+    let grainMilliseconds = 0
     try {
       const address = addressOf(request)
       await endpoint.admit?.(address)
-      const { body, headers, outcome } = await endpoint.answer(await readRequest(request, address, endpoint))
+      const read = await readRequest(request, address, endpoint)
+      grainMilliseconds = read.form.has('client_assertion') ? assertionRefusalMilliseconds : failureMilliseconds
+      const { body, headers, outcome } = await endpoint.answer(read)
       onOutcome(outcome)
       return reply
         .headers(headers ?? {})
@@ -41,7 +48,7 @@ export function oauthEndpoint(app: FastifyInstance, endpoint: OAuthEndpoint): vo
         .send(body)
     } catch (error) {
       onOutcome(outcomeOf(error))
-      if (error instanceof OAuthError && error.code === 'invalid_client') await until(arrivedAt + failureMilliseconds)
+      await holdRefusal(error, arrivedAt, grainMilliseconds)
       throw error
     }
   })
@@ -93,6 +100,21 @@ export function singleAuthorization(rawHeaders: readonly string[]): string | und
     found = rawHeaders[index + 1]
   }
   return found
+}
+
+/**
+ * Waits before a failed authentication is answered, also where it is answered with 429 because there were too many.
+ * @param arrivedAt of the request, by `performance.now()`
+ */
+export async function holdRefusal(
+  error: unknown,
+  arrivedAt: number,
+  grainMilliseconds = failureMilliseconds,
+): Promise<void> {
+  const isTelling = error instanceof OAuthError && (error.code === 'invalid_client' || error.status === 429)
+  if (!isTelling || grainMilliseconds === 0) return
+  const elapsed = performance.now() - arrivedAt
+  await new Promise((resolve) => setTimeout(resolve, grainMilliseconds - (elapsed % grainMilliseconds)))
 }
 
 /** What to count an error under. */
@@ -155,9 +177,4 @@ function asOAuthError(error: unknown): OAuthError | undefined {
     })
   }
   return undefined
-}
-
-async function until(time: number): Promise<void> {
-  const wait = time - performance.now()
-  if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
 }

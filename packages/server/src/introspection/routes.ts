@@ -13,11 +13,12 @@ export interface IntrospectionRoutesOptions {
   context: IntrospectionContext
   addressOf: (request: FastifyRequest) => string
   onOutcome: (outcome: string) => void
+  assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/introspect` (RFC 7662) */
 export function introspectionRoutes(app: FastifyInstance, options: IntrospectionRoutesOptions): void {
-  const { context, addressOf, onOutcome } = options
+  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/introspect',
     addressOf,
@@ -27,6 +28,7 @@ export function introspectionRoutes(app: FastifyInstance, options: Introspection
     },
     onMalformed: (error, address) => refuse(error, { address }, undefined, context),
     onOutcome,
+    assertionRefusalMilliseconds,
   })
 }
 

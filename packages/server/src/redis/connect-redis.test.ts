@@ -167,6 +167,24 @@ describe.skipIf(!hasOwnRedis)('Redis', () => {
     for (const made of connections) await made.close()
   })
 
+  it('that came back with an old copy of its memory does not have an assertion accepted a second time', async () => {
+    const { client } = await connection()
+    const now = () => Math.floor(Date.now() / 1000)
+    const memory = createRedisSingleUse(client, 'issuer', now)
+    expect(await memory.firstUse('kept', now() + 60, now())).toBe(true)
+    await command('SAVE')
+    const at = now()
+    expect(await memory.firstUse('lost', at + 60, at)).toBe(true)
+    await new Promise((resolve) => setTimeout(resolve, 1_100))
+    redis.crash()
+    await redis.start()
+    await eventually(async () => (await client.sendCommand(['PING'])) === 'PONG')
+    expect(await client.sendCommand(['DBSIZE'])).toBe(2)
+    expect(await memory.firstUse('lost', at + 60, at)).toBe(false)
+    expect(await memory.firstUse('new', now() + 60, now())).toBe(true)
+    for (const made of connections) await made.close()
+  })
+
   it('keeps deployments apart that share it', async () => {
     const { client } = await connection()
     const now = () => Math.floor(Date.now() / 1000)

@@ -1,7 +1,7 @@
 import { adminAudience } from '../admin/admin-scopes.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
-import { introspect, type OwnTokenContext, readOwnToken } from '../introspection/introspect.ts'
+import { introspect, type OwnToken, type OwnTokenContext, readOwnToken } from '../introspection/introspect.ts'
 import type { Store } from '../storage/store.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
 import type { FeedReader } from './feed.ts'
@@ -28,16 +28,22 @@ export async function authenticateReader(
 ): Promise<AuthenticatedReader> {
   const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(request.authorization ?? '')?.[1]
   if (bearer !== undefined) return readerByToken(bearer, context)
-  const { client } = await authenticateClient({ form: new Map(), ...request }, context)
-  return readerByClient(client.id, context)
+  const { client, credentialId } = await authenticateClient({ form: new Map(), ...request }, context)
+  return readerByClient(client.id, credentialId, context)
 }
 
-async function readerByClient(clientId: string, context: FeedReaderContext): Promise<AuthenticatedReader> {
+async function readerByClient(
+  clientId: string,
+  secretId: string,
+  context: FeedReaderContext,
+): Promise<AuthenticatedReader> {
   const audiences = await boundAudiences(clientId, context.store)
   if (audiences.length === 0) throw notBound(clientId)
   const again = async () => {
     const client = await context.findClient(clientId)
-    return client && !client.disabled ? orUndefined(readerByClient(clientId, context)) : undefined
+    const secret = client?.secrets.find(({ id }) => id === secretId)
+    const isGood = secret && (secret.expiresAt === undefined || context.now() < secret.expiresAt)
+    return isGood && !client?.disabled ? orUndefined(readerByClient(clientId, secretId, context)) : undefined
   }
   return { audiences, clientId, again }
 }
@@ -48,8 +54,7 @@ async function readerByToken(text: string, context: FeedReaderContext): Promise<
   if (!token || state === 'not_for_this_client' || !state?.active) throw invalidToken('the access token is not active')
   const { client_id: clientId, aud: audience } = token.claims
   const again = () => orUndefined(readerByToken(text, context))
-  const scopes = token.claims.scope?.split(' ') ?? []
-  if (audience === adminAudience && readAllScopes.some((scope) => scopes.includes(scope))) {
+  if (audience === adminAudience && (await mayReadAll(token, context))) {
     return { audiences: 'all', clientId, again }
   }
   const bound = await boundAudiences(clientId, context.store)
@@ -59,6 +64,14 @@ async function readerByToken(text: string, context: FeedReaderContext): Promise<
   throw audience === adminAudience
     ? insufficientScope(clientId)
     : invalidToken('the access token is for another audience')
+}
+
+/** What an administrator's token says, as far as it is still granted. */
+async function mayReadAll({ claims }: OwnToken, context: FeedReaderContext): Promise<boolean> {
+  const client = await context.findClient(claims.client_id)
+  const granted = client?.grants.get(adminAudience)?.scopes ?? []
+  const scopes = claims.scope?.split(' ') ?? []
+  return readAllScopes.some((scope) => scopes.includes(scope) && granted.includes(scope))
 }
 
 /** The APIs that name this client among their introspectors. */

@@ -1,7 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
-import { noStore, outcomeOf, refuseCredentialsInUrl, refuseOtherMethods, singleAuthorization } from '../http/oauth.ts'
+import {
+  holdRefusal,
+  noStore,
+  outcomeOf,
+  refuseCredentialsInUrl,
+  refuseOtherMethods,
+  singleAuthorization,
+} from '../http/oauth.ts'
 import type { OwnTokenContext } from '../introspection/introspect.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
 import { CursorError, type FeedPage, readFeed } from './feed.ts'
@@ -31,6 +38,7 @@ export function revocationFeedRoutes(app: FastifyInstance, options: FeedRoutesOp
   app.addHook('preClose', async () => streams.stop())
   refuseOtherMethods(app, path, 'GET')
   app.get(path, async (request, reply) => {
+    const arrivedAt = performance.now()
     try {
       const reader = await readerOf(request, options)
       const streaming = acceptsEvents(request)
@@ -40,6 +48,7 @@ export function revocationFeedRoutes(app: FastifyInstance, options: FeedRoutesOp
       return reply.headers(noStore).send(page)
     } catch (error) {
       onOutcome(outcomeOf(error))
+      await holdRefusal(error, arrivedAt)
       throw error
     }
   })

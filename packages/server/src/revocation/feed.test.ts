@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { adminAudience, adminScopeNames } from '../admin/admin-scopes.ts'
 import { createApi } from '../apis/manage-apis.ts'
 import { setGrant } from '../clients/manage-grants.ts'
+import { addClientSecret, revokeClientSecret } from '../clients/manage-secrets.ts'
 import {
   basic,
   readAnswer,
@@ -255,6 +256,23 @@ it('ends the stream of a reader who may not read any more', async () => {
     await announce(transaction, server.authority.store, { kind: 'client', id: reader.id, at: 0 })
   })
   await once(stream.response, 'end', { signal: AbortSignal.timeout(3000) })
+})
+
+it('ends the stream of a reader whose secret was revoked, though another one of his is good', async () => {
+  const stream = await openStream()
+  await stream.until(/retry/)
+  await addClientSecret(reader.id, {}, server.authority, {})
+  await stream.until(/: heartbeat[^]*: heartbeat/)
+  await revokeClientSecret(reader.id, reader.secretId, server.authority, {})
+  await once(stream.response, 'end', { signal: AbortSignal.timeout(3000) })
+})
+
+it('is closed to an administrator from whom the scope was taken, though his token still carries it', async () => {
+  const token = await adminToken(['audit:read'])
+  const authorization = `Bearer ${token}`
+  expect((await read('', { authorization })).status).toBe(200)
+  await setGrant(parseJwt(token).claims.client_id as string, adminAudience, ['apis:read'], server.authority, {})
+  expect((await read('', { authorization })).status).toBe(403)
 })
 
 it('ends its streams when the server shuts down, which therefore need not wait for them', async () => {

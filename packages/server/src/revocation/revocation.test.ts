@@ -1,6 +1,9 @@
 import { parseJwt } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestServer, type TestClient, type TestServer } from '../server.fixture.ts'
+import { describeStores, freshDatabase } from '../storage/stores.fixture.ts'
+import { readFeed } from './feed.ts'
+import { revokeToken } from './revoke.ts'
 
 let server: TestServer
 let owner: TestClient
@@ -106,4 +109,31 @@ it('keeps what was revoked over a restart', async () => {
   } finally {
     await again.close()
   }
+})
+
+describeStores('a revocation with a wrong audience or end', (kind) => {
+  it.each([
+    ['for another API', { audience: 'https://nobody.example.com' }],
+    ['that has ended already', { expiresAt: 1 }],
+  ])('%s keeps nobody from revoking the token for all', async (_what, wrong) => {
+    const fresh = await freshDatabase(kind)
+    const one = await startTestServer({ databaseUrl: fresh.url })
+    try {
+      const client = await one.addClient('svc')
+      for (const right of ['own', 'admin']) {
+        const token = await one.token(client)
+        const { jti, exp, aud } = parseJwt(token).claims as { jti: string; exp: number; aud: string }
+        const named = { jti, expiresAt: exp, audience: aud }
+        await revokeToken({ ...named, ...wrong }, one.authority, {})
+        if (right === 'own') await one.post('/oauth/revoke', { token }, client)
+        else await revokeToken(named, one.authority, {})
+        const options = { cursor: undefined, limit: 100, now: one.authority.now() }
+        const { items } = await readFeed(one.authority.store, { audiences: [aud] }, options)
+        expect(items.filter((item) => 'jti' in item && item.jti === jti)).toMatchObject([{ exp }])
+      }
+    } finally {
+      await one.close()
+      await fresh.drop()
+    }
+  })
 })

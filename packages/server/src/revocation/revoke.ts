@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Authority } from '../authority.ts'
 import { type Actor, longestTokenLifetimeSeconds } from '../signing-keys/lifecycle.ts'
 import { announce } from '../storage/change-feed.ts'
@@ -18,7 +19,8 @@ export interface TokenToRevoke {
 }
 
 /**
- * Revokes one access token, on every replica once the promise resolves. A second time changes nothing.
+ * Revokes one access token, on every replica once the promise resolves. A second time changes nothing, unless the first
+ * one named another API or too early an end: then all are told.
  * @throws StoreError `unavailable`
  */
 export async function revokeToken(token: TokenToRevoke, authority: Authority, actor: Actor): Promise<void> {
@@ -33,6 +35,19 @@ export async function revokeToken(token: TokenToRevoke, authority: Authority, ac
         expires_at: token.expiresAt ?? latestExpiry(authority),
       }),
   )
+}
+
+/** Whether the feed tells of this token already, to all who could meet it. @throws StoreError `unavailable` */
+export async function isToldRevoked(
+  { jti, expiresAt, audience }: Required<Omit<TokenToRevoke, 'clientId'>>,
+  { store }: Pick<Authority, 'store'>,
+): Promise<boolean> {
+  const row = await store.database
+    .selectFrom('revocations')
+    .select(['audience', 'expires_at'])
+    .where('jti', '=', jti)
+    .executeTakeFirst()
+  return row !== undefined && row.expires_at >= expiresAt && (row.audience === null || row.audience === audience)
 }
 
 /**
@@ -71,7 +86,18 @@ async function insertRevocation(
   await transaction
     .insertInto('revocations')
     .values({ jti: null, client_id: null, before: null, kid: null, audience: null, ...values, revision })
-    .onConflict((conflict) => conflict.column('jti').doNothing())
+    .onConflict((conflict) =>
+      conflict
+        .column('jti')
+        .doUpdateSet({
+          revision,
+          audience: sql`case when revocations.audience = excluded.audience then revocations.audience end`,
+          expires_at: sql`case when revocations.expires_at > excluded.expires_at
+            then revocations.expires_at else excluded.expires_at end`,
+        })
+        .where(sql<boolean>`revocations.expires_at < excluded.expires_at
+          or (revocations.audience is not null and revocations.audience is distinct from excluded.audience)`),
+    )
     .execute()
 }
 

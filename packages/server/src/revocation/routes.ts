@@ -7,7 +7,7 @@ import { oauthEndpoint } from '../http/oauth.ts'
 import { readOwnToken } from '../introspection/introspect.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
-import { revokeToken } from './revoke.ts'
+import { isToldRevoked, revokeToken } from './revoke.ts'
 
 export type RevocationContext = ClientAuthContext & RefusalContext & { authority: Authority }
 
@@ -15,17 +15,19 @@ export interface RevocationRoutesOptions {
   context: RevocationContext
   addressOf: (request: FastifyRequest) => string
   onOutcome: (outcome: string) => void
+  assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/revoke` (RFC 7009) */
 export function revocationRoutes(app: FastifyInstance, options: RevocationRoutesOptions): void {
-  const { context, addressOf, onOutcome } = options
+  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/revoke',
     addressOf,
     answer: async (request) => ({ outcome: await answerRevocation(request, context) }),
     onMalformed: (error, address) => refuse(error, { address }, undefined, context),
     onOutcome,
+    assertionRefusalMilliseconds,
   })
 }
 
@@ -53,8 +55,9 @@ export async function answerRevocation(
       })
     }
     // Once is enough: asked again and again it would only fill the audit log.
-    if (await context.authority.revocations.isRevokedInStore({ ...token.claims, kid: token.kid })) return 'revoked'
-    await revokeToken({ jti, expiresAt: Math.ceil(exp), audience: aud, clientId: client_id }, context.authority, {
+    const own = { jti, expiresAt: Math.ceil(exp), audience: aud }
+    if (await isToldRevoked(own, context.authority)) return 'revoked'
+    await revokeToken({ ...own, clientId: client_id }, context.authority, {
       client_id: client.id,
       address: request.address,
       credential: credentialId,

@@ -4,6 +4,7 @@ import type { AuditFact } from '../audit/event.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
 import { recordRefusal } from '../client-auth/record-refusal.ts'
+import { stillProven } from '../client-auth/still-proven.ts'
 import type { TokenContent } from '../grants/grant-type.ts'
 import { grantTypes } from '../grants/grant-types.ts'
 import { parameter } from './form.ts'
@@ -44,6 +45,7 @@ export async function issueToken(
     const grantType = grantTypeOf(request)
     authenticated = await authenticateClient(request, context)
     const headers = await context.limits.afterAuthentication(authenticated.client.id, request.address)
+    authenticated = await stillProven(authenticated, context)
     const content = grantType.decide(request.form, authenticated)
     const { token, jti } = sign(content, authenticated, context)
     await context.audit.record(tokenIssued(request, authenticated, content, jti))

@@ -7,10 +7,12 @@ export interface TokenRoutesOptions {
   context: TokenContext
   addressOf: (request: FastifyRequest) => string
   onOutcome: (outcome: string) => void
+  assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/token` */
-export function tokenRoutes(app: FastifyInstance, { context, addressOf, onOutcome }: TokenRoutesOptions): void {
+export function tokenRoutes(app: FastifyInstance, options: TokenRoutesOptions): void {
+  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/token',
     addressOf,
@@ -21,5 +23,6 @@ export function tokenRoutes(app: FastifyInstance, { context, addressOf, onOutcom
     },
     onMalformed: (error, address) => recordRefusal(error, 'token.refused', { address }, undefined, context),
     onOutcome,
+    assertionRefusalMilliseconds,
   })
 }

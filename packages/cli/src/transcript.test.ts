@@ -43,12 +43,12 @@ describe('countersign api', () => {
   })
 
   it('adds and removes who may introspect, and leaves the others', async () => {
-    await cli.run('client create --id reader')
+    await cli.run('client create --id asks')
     await cli.run('api create --audience https://i.example.com --introspector admin')
-    const added = await cli.run('api update https://i.example.com --add-introspector reader --json')
-    expect(added.json.introspectors).toEqual(['admin', 'reader'])
+    const added = await cli.run('api update https://i.example.com --add-introspector asks --json')
+    expect(added.json.introspectors).toEqual(['admin', 'asks'])
     const removed = await cli.run('api update https://i.example.com --remove-introspector admin --json')
-    expect(removed.json.introspectors).toEqual(['reader'])
+    expect(removed.json.introspectors).toEqual(['asks'])
   })
 
   it('says of a second API with the same audience how to change the first', async () => {

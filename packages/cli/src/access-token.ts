@@ -2,6 +2,7 @@ import type { ClientError, ClientOptions, ObtainedAccessToken } from '@countersi
 import { CliError } from './cli-error.ts'
 import type { Connection } from './connection.ts'
 import { readMetadata } from './metadata.ts'
+import { unreachableSentence } from './reach.ts'
 
 export interface TokenRequest {
   audience?: string
@@ -60,7 +61,7 @@ export function explain(
     case 'invalid_scope':
       return `client ${clientId} is not granted all of ${scope?.join(' ') ?? 'these scopes'}; grant them with: countersign client grant ${clientId} --api ${api} --scope ${scope?.[0] ?? 'SCOPE'}`
     case 'unreachable':
-      return `nothing answers at ${url}; start the server (countersign dev), or name another one with --url`
+      return unreachableSentence(url, message.match(/\(([A-Z0-9_]+)\)/)?.[1] ?? 'ECONNREFUSED')
     case 'rate_limited':
       return `the server at ${url} has had too many requests; wait a little and try again`
     default:

@@ -72,6 +72,12 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
+/** The first few of a long list, and how many more there are. */
+export function shortened(items: readonly string[], separator: string, most = 4): string {
+  if (items.length <= most) return items.join(separator)
+  return `${items.slice(0, most - 1).join(separator)}${separator}+${items.length - most + 1}`
+}
+
 export type Paint = Parameters<typeof styleText>[0]
 
 /** Colours only on a terminal and never under NO_COLOR (styleText asks the stream and the environment). */

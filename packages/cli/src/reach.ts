@@ -15,22 +15,22 @@ export async function reach(url: string, init: RequestInit & { timeoutMillisecon
 
 /** What a failed connection means, and its cure. */
 export function unreachable(origin: string, error: unknown): CliError {
-  const code = codeOf(error)
+  return new CliError(unreachableSentence(origin, codeOf(error)))
+}
+
+/** @param code of the system or the TLS library, such as ECONNREFUSED */
+export function unreachableSentence(origin: string, code: string): string {
   if (code === 'ECONNREFUSED') {
-    return new CliError(
-      `nothing listens at ${origin}; start the server (countersign dev), or name another one with --url`,
-    )
+    return `nothing answers at ${origin}; start the server (countersign dev), or name another one with --url`
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return new CliError(`the host of ${origin} cannot be found; check --url for a typo`)
+    return `the host of ${origin} cannot be found; check --url for a typo`
   if (code === 'TimeoutError')
-    return new CliError(`${origin} did not answer in time; check the network, or the server with: countersign doctor`)
-  if (code.startsWith('ERR_TLS') || code.includes('CERT') || code.includes('SELF_SIGNED')) {
-    return new CliError(
-      `the certificate of ${origin} is not trusted (${code}); name its CA with NODE_EXTRA_CA_CERTS=FILE, or mend the certificate`,
-    )
+    return `${origin} did not answer in time; check the network, or the server with: countersign doctor`
+  if (code.startsWith('ERR_TLS') || code.includes('CERT') || code.startsWith('UNABLE_TO_')) {
+    return `the certificate of ${origin} is not trusted (${code}); name its CA with NODE_EXTRA_CA_CERTS=FILE, or mend the certificate`
   }
-  return new CliError(`${origin} cannot be reached (${code}); check --url and the network`)
+  return `${origin} cannot be reached (${code}); check --url and the network`
 }
 
 function codeOf(error: unknown): string {

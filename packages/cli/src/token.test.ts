@@ -99,7 +99,7 @@ it('does not call a token revoked on the word of a server that tells this client
   expect(json.findings.at(-1)).toMatchObject({
     check: 'revocation',
     verdict: 'unknown',
-    says: expect.stringContaining('--introspector admin'),
+    says: expect.stringContaining('--add-introspector admin'),
   })
 })
 

@@ -42,11 +42,22 @@ describe('countersign api', () => {
     expect(gone.stderr).toMatch(/^error: there is no API .*; see what there is with: countersign api list\n$/)
   })
 
+  it('adds and removes who may introspect, and leaves the others', async () => {
+    await cli.run('client create --id asks')
+    await cli.run('api create --audience https://i.example.com --introspector admin')
+    const added = await cli.run('api update https://i.example.com --add-introspector asks --json')
+    expect(added.json.introspectors).toEqual(['admin', 'asks'])
+    const removed = await cli.run('api update https://i.example.com --remove-introspector admin --json')
+    expect(removed.json.introspectors).toEqual(['asks'])
+  })
+
   it('says of a second API with the same audience how to change the first', async () => {
     await cli.run('api create --audience https://twice.example.com')
     const second = await cli.run('api create --audience https://twice.example.com')
     expect(second.code).toBe(1)
-    expect(second.stderr).toContain('countersign api update')
+    expect(second.stderr).toMatch(
+      /^error: there is an API https:\/\/twice.example.com already; .*countersign api update/,
+    )
   })
 
   it('tells every fault of what the server finds invalid', async () => {

@@ -17,9 +17,9 @@ export function parseAccess(text: string, file: string): Access {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const places = new Places(document, lines, file)
-  if (document.errors.length > 0) {
-    throw new CliError(document.errors.map(({ pos, message }) => `${places.at(pos[0])}: ${message}`).join('\n'), 2)
-  }
+  // What follows the first is mostly its echo.
+  const [error] = document.errors
+  if (error) throw new CliError(`${places.at(error.pos[0])}: ${error.message}`, 2)
   const reader = new Reader(places)
   const access = readAccess(document.toJS({ maxAliasCount: 100 }) ?? {}, reader)
   if (reader.faults.length > 0) throw new CliError(reader.faults.join('\n'), 2)

@@ -1,4 +1,4 @@
-import { type OutputOptions, paint, writeLine } from '../output.ts'
+import { type OutputOptions, paint, shortened, writeLine } from '../output.ts'
 import { printable, printableJson } from '../printable.ts'
 import type { AuditEvent } from '../resources.ts'
 
@@ -13,7 +13,7 @@ function eventLine(event: AuditEvent): string {
   const what = [
     event.target,
     event.audience,
-    event.scope,
+    event.scope === undefined ? undefined : shortened(event.scope.split(' '), ' '),
     event.reason,
     event.count && event.count > 1 ? `x${event.count}` : undefined,
   ]

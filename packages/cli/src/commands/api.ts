@@ -12,7 +12,7 @@ import {
 } from '../command.ts'
 import { deleted } from '../deleted.ts'
 import { formatDuration } from '../duration.ts'
-import { printList, printResource } from '../output.ts'
+import { printList, printResource, shortened } from '../output.ts'
 import { parseScopes, type ScopeDefinition } from '../parse-scopes.ts'
 import type { Api } from '../resources.ts'
 
@@ -23,6 +23,13 @@ interface ApiFields {
   /** Seconds */
   tokenTtl?: number
   introspector?: string[]
+}
+
+interface ApiChanges extends ApiFields {
+  addScope?: string[]
+  removeScope?: string[]
+  addIntrospector?: string[]
+  removeIntrospector?: string[]
 }
 
 export function apiCommands(program: Command, description: string): void {
@@ -54,12 +61,14 @@ export function apiCommands(program: Command, description: string): void {
     serverLeaf(
       api,
       'update <api>',
-      'change an API; what is not named stays',
+      'change an API; what is not named stays, but --scope and --introspector replace the whole list',
       'countersign api update https://orders.example.com --token-ttl 30m',
     ),
   )
     .option('--add-scope <name=text>', 'add this scope, or change its description; repeatable', repeated)
     .option('--remove-scope <name>', 'remove this scope, also from all grants; repeatable', repeated)
+    .option('--add-introspector <client>', 'let this client introspect too; repeatable', repeated)
+    .option('--remove-introspector <client>', 'let this client introspect no more; repeatable', repeated)
     .action(updateApi)
 
   serverLeaf(
@@ -96,7 +105,7 @@ async function listApis(options: ListOptions & { audience?: string }): Promise<v
     { title: 'NAME', value: (api) => api.name },
     { title: 'ALG', value: (api) => api.signing_alg },
     { title: 'TTL', value: (api) => formatDuration(api.token_ttl) },
-    { title: 'SCOPES', value: (api) => api.scopes.map(({ name }) => name) },
+    { title: 'SCOPES', value: (api) => shortened(names(api), ', ') },
   ])
 }
 
@@ -105,15 +114,20 @@ async function getApi(name: string, options: ServerOptions): Promise<void> {
   printResource(api, options, describeApi(api))
 }
 
-async function updateApi(
-  name: string,
-  options: ServerOptions & ApiFields & { addScope?: string[]; removeScope?: string[] },
-): Promise<void> {
+async function updateApi(name: string, options: ServerOptions & ApiChanges): Promise<void> {
+  const { addScope, removeScope, addIntrospector, removeIntrospector } = options
   const api = await withAdminApi(options, async (admin) => {
+    const current = () => admin.get<Api>(path`/apis/${name}`)
     const changes: Record<string, unknown> = fieldsOf(options)
-    if (options.addScope || options.removeScope) {
-      const scopes = options.scope ? parseScopes(options.scope) : (await admin.get<Api>(path`/apis/${name}`)).scopes
-      changes.scopes = editScopes(scopes, parseScopes(options.addScope ?? []), options.removeScope ?? [])
+    if (addScope || removeScope) {
+      const scopes = options.scope ? parseScopes(options.scope) : (await current()).scopes
+      changes.scopes = editScopes(scopes, parseScopes(addScope ?? []), removeScope ?? [])
+    }
+    if (addIntrospector || removeIntrospector) {
+      const introspectors = new Set(options.introspector ?? (await current()).introspectors)
+      for (const client of removeIntrospector ?? []) introspectors.delete(client)
+      for (const client of addIntrospector ?? []) introspectors.add(client)
+      changes.introspectors = [...introspectors]
     }
     if (Object.keys(changes).length === 0)
       throw wrongUse('nothing to change is named; give for example --name or --token-ttl, see --help')
@@ -153,6 +167,10 @@ function editScopes(
   for (const name of removed) edited.delete(name)
   for (const scope of added) edited.set(scope.name, scope)
   return [...edited.values()]
+}
+
+function names({ scopes }: Api): string[] {
+  return scopes.map(({ name }) => name)
 }
 
 function describeApi(api: Api): [string, unknown][] {

@@ -98,7 +98,9 @@ async function inspect(argument: string | undefined, options: ServerOptions & { 
     unknown: paint('yellow', 'unknown'),
   }
   for (const { verdict, says } of findings) writeLine(`${marks[verdict]}  ${printable(says)}`)
-  writeLine(accepted ? '\nNothing speaks against this token.' : '\nThis token would be refused.')
+  const isOpen = findings.some(({ verdict }) => verdict === 'unknown')
+  if (!accepted) writeLine('\nThis token would be refused.')
+  else writeLine(isOpen ? '\nWhat could be checked speaks for this token.' : '\nNothing speaks against this token.')
 }
 
 async function issuerOf(url: string | undefined) {

@@ -37,7 +37,7 @@ export async function judgeRevocation(
     }
   }
   return unknown(
-    `client ${connection.clientId} may not introspect tokens for ${claims.aud}; let it with: countersign api update ${claims.aud} --introspector ${connection.clientId}`,
+    `client ${connection.clientId} may not introspect tokens for ${claims.aud}; let it with: countersign api update ${claims.aud} --add-introspector ${connection.clientId}`,
   )
 }
 

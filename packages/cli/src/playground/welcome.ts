@@ -39,7 +39,8 @@ ${bold('Call the API with it')}
   curl -i ${api.url} -H "Authorization: Bearer $TOKEN"
 
 ${bold('Administer it')}   ${dim(`admin client: ${admin.client_id}; the API is described at ${url}/api/v1/docs`)}
-  export COUNTERSIGN_URL=${issuer} COUNTERSIGN_CLIENT_ID=${admin.client_id} COUNTERSIGN_CLIENT_SECRET=${admin.client_secret}
+  export COUNTERSIGN_URL=${issuer} COUNTERSIGN_CLIENT_ID=${admin.client_id}
+  export COUNTERSIGN_CLIENT_SECRET=${admin.client_secret}
   npx countersign client list
   npx countersign client create --id svc-billing
   npx countersign client grant svc-billing --api ${api.audience} --scope read:orders

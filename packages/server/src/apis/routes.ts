@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
 import { exactly } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
+import { conflictIs } from '../http/problem.ts'
 import { api, apiPatch, audience, newApi, viewApi } from './api.ts'
 import { findApi } from './find-api.ts'
 import { createApi, deleteApi, updateApi } from './manage-apis.ts'
@@ -19,7 +20,7 @@ export function apiRoutes(app: AdminApp, { authority }: AdminContext): void {
       schema: { tags, summary: 'Create an API', body: newApi, response: { 201: api } },
     },
     async ({ body, administrator }, reply) => {
-      const id = await createApi(
+      const creating = createApi(
         {
           audience: body.audience,
           name: body.name ?? body.audience.slice(0, 200),
@@ -31,6 +32,7 @@ export function apiRoutes(app: AdminApp, { authority }: AdminContext): void {
         authority,
         administrator,
       )
+      const id = await conflictIs(`there is an API ${body.audience} already`, creating)
       return reply
         .code(201)
         .header('location', `/api/v1/apis/${id}`)

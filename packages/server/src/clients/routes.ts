@@ -4,6 +4,7 @@ import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
 import { exactly } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
 import { invalid } from '../admin/request-validation.ts'
+import { conflictIs } from '../http/problem.ts'
 import { client, clientPatch, createdClient, jwksUriFault, newClient, viewClient } from './client-resource.ts'
 import { findClient } from './find-client.ts'
 import { createClient, deleteClient, updateClient } from './manage-clients.ts'
@@ -23,7 +24,7 @@ export function clientRoutes(app: AdminApp, { authority, allowLoopbackJwksUri }:
     },
     async ({ body, administrator }, reply) => {
       checkJwksUri(body.jwks_uri)
-      const id = await createClient(
+      const creating = createClient(
         {
           id: body.id,
           name: body.name,
@@ -36,6 +37,7 @@ export function clientRoutes(app: AdminApp, { authority, allowLoopbackJwksUri }:
         authority,
         administrator,
       )
+      const id = await conflictIs(`there is a client ${body.id} already`, creating)
       const added = body.with_secret ? await addClientSecret(id, {}, authority, administrator) : undefined
       return reply
         .code(201)

@@ -39,7 +39,9 @@ export function environmentSettings(environment: NodeJS.ProcessEnv): {
     try {
       place(content, path.split('.'), fromFile ? readFileSync(text, 'utf8').replace(/\r?\n$/, '') : text)
     } catch (error) {
-      problems.push(`${variable}: ${(error as Error).message}`)
+      problems.push(
+        `${variable}: ${text} cannot be read (${(error as NodeJS.ErrnoException).code}); name the file that holds the value`,
+      )
     }
   }
   return { content, problems, sourceOf: (path) => sources.get(path.join('.')) }

@@ -27,7 +27,9 @@ export function loadConfig(options: { file?: string; environment: NodeJS.Process
   if (!result.success) {
     const where = (path: readonly PropertyKey[]) =>
       environment.sourceOf(path) ?? file?.placeOf(path) ?? options.file ?? 'configuration'
-    for (const issue of result.error.issues) problems.push(...describe(issue, where))
+    // A misspelt key first: what is then missing may be no more than its consequence.
+    const issues = [...result.error.issues].sort((one, other) => rank(one) - rank(other))
+    for (const issue of issues) problems.push(...describe(issue, where))
   }
   if (problems.length > 0 || !result.success) throw new ConfigError(problems)
   const unsafe = unsafeSettings(result.data)
@@ -44,14 +46,14 @@ function readConfigFile(path: string) {
     throw new ConfigError([`${path}: ${why}`])
   }
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset)
     return `${path}:${line}:${col}`
   }
-  if (document.errors.length > 0) {
-    throw new ConfigError(document.errors.map((error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`))
-  }
+  // What follows the first is mostly its echo.
+  const [error] = document.errors
+  if (error) throw new ConfigError([`${place(error.pos[0])}: ${error.message}`])
   const content = document.toJS({ maxAliasCount: 0 }) ?? {}
   if (typeof content !== 'object' || Array.isArray(content))
     throw new ConfigError([`${path}:1:1: write settings as "name: value" lines`])
@@ -79,6 +81,15 @@ function keyPlace(
   return undefined
 }
 
+function rank(issue: z.core.$ZodIssue): number {
+  if (issue.code === 'unrecognized_keys') return 0
+  return isMissing(issue) ? 2 : 1
+}
+
+function isMissing(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'invalid_type' && issue.input === undefined && /received undefined/.test(issue.message)
+}
+
 function describe(issue: z.core.$ZodIssue, where: (path: readonly PropertyKey[]) => string): string[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
@@ -87,7 +98,7 @@ function describe(issue: z.core.$ZodIssue, where: (path: readonly PropertyKey[])
     })
   }
   const name = issue.path.join('.')
-  if (issue.code === 'invalid_type' && issue.input === undefined && /received undefined/.test(issue.message)) {
+  if (isMissing(issue)) {
     return [`${name} is missing; set it in the file or as ${variableName(issue.path)}`]
   }
   return [`${where(issue.path)}: "${name}": ${issue.message}`]

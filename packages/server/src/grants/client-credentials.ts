@@ -59,7 +59,7 @@ function parse(text: string): string[] {
   try {
     return parseScope(text)
   } catch {
-    throw new OAuthError('invalid_scope', 'scope is a list of names separated by single spaces')
+    throw new OAuthError('invalid_scope', 'scope is a list of names separated by single spaces, without quotes')
   }
 }
 

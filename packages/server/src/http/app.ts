@@ -29,6 +29,8 @@ export interface AppOptions {
   allowLoopbackJwksUri?: boolean
   /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
   remoteKeyFetch?: GuardedFetchOptions
+  /** True from when the server is to end: not ready any more, while it still answers */
+  isDraining?: () => boolean
   /** Told of everything that an OAuth endpoint has answered, for metrics */
   onOutcome?: (endpoint: OAuthEndpointName, outcome: string) => void
   /** Refused assertions are answered at whole multiples of this, so that their time tells nothing. Default 500 */
@@ -52,6 +54,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
+    // A request that comes in on a connection kept alive is in flight too: it is answered, and the connection closed.
+    return503OnClosing: false,
     exposeHeadRoutes: false,
     // One logger for all: what a request has to tell is told with its event, and a logger a request costs too much.
     childLoggerFactory: (logger) => logger,
@@ -60,13 +64,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
     routerOptions: { maxParamLength: 1024 },
   }) as unknown as FastifyInstance
-  let draining = false
+  let closing = false
   app.addHook('preClose', async () => {
-    draining = true
+    closing = true
+    endIdleConnections(app)
   })
   answerWithProblems(app)
   discoveryRoutes(app, authority)
-  healthRoutes(app, authority, () => draining)
+  healthRoutes(app, authority, () => closing || options.isDraining?.() === true)
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
@@ -102,6 +107,13 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { allowLoopbackJwksUri } = options
   await app.register(adminApi, { prefix: '/api/v1', authority, addressOf, limits, allowLoopbackJwksUri })
   return app
+}
+
+/** A connection that becomes idle after the server began to close would be kept alive, and hold up the end. */
+function endIdleConnections({ server }: FastifyInstance): void {
+  const timer = setInterval(() => server.closeIdleConnections(), 50)
+  server.once('close', () => clearInterval(timer))
+  timer.unref()
 }
 
 /** What is let in for development is let out too, and nothing else. */

@@ -65,10 +65,27 @@ export function answerWithProblems(app: FastifyInstance): void {
       new Problem(
         404,
         'not_found',
-        `there is nothing at ${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`,
+        `there is nothing at ${request.method} ${request.url.split('?')[0]?.slice(0, 200)}${signpost(request.url)}`,
       ),
     ),
   )
+}
+
+/** Has a clash in the store told as what it is here. */
+export async function conflictIs<Result>(sentence: string, work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'conflict') throw new Problem(409, 'conflict', sentence)
+    throw error
+  }
+}
+
+/** Whoever opens the issuer in a browser should find on. */
+function signpost(url: string): string {
+  return url === '/'
+    ? '; see /.well-known/oauth-authorization-server for the endpoints, /api/v1/docs for the admin API'
+    : ''
 }
 
 function asProblem(error: FastifyError): Problem {

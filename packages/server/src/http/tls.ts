@@ -2,8 +2,6 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import type { Server } from 'node:https'
 
-const lookMilliseconds = 5_000
-
 export interface TlsFiles {
   certFile: string
   keyFile: string
@@ -13,25 +11,40 @@ export interface TlsFiles {
 export function readTls({ certFile, keyFile }: TlsFiles): { cert: string; key: string } {
   const cert = readFileSync(certFile, 'utf8')
   const key = readFileSync(keyFile, 'utf8')
-  const certificate = new X509Certificate(cert)
-  if (!certificate.checkPrivateKey(createPrivateKey(key))) {
+  const certificate = orSay(() => new X509Certificate(cert), `${certFile} holds no certificate in PEM`)
+  const privateKey = orSay(() => createPrivateKey(key), `${keyFile} holds no unencrypted private key in PEM`)
+  if (!certificate.checkPrivateKey(privateKey)) {
     throw new Error(`the key in ${keyFile} does not belong to the certificate in ${certFile}`)
   }
   return { cert, key }
 }
 
+function orSay<Result>(read: () => Result, sentence: string): Result {
+  try {
+    return read()
+  } catch (error) {
+    throw new Error(sentence, { cause: error })
+  }
+}
+
 /**
  * Looks at the files every few seconds (mounted secrets change by a swapped link, which watchers miss) and gives new
- * connections the new certificate. A pair that does not fit, as while it is being written, is left for the next look.
+ * connections the new certificate. With a pair that does not fit, as while it is being written, the old certificate
+ * stays until the files change again; that is told once.
  */
-export function followTls(server: Server, files: TlsFiles, onReload: (error?: Error) => void): () => void {
+export function followTls(
+  server: Server,
+  files: TlsFiles,
+  onReload: (error?: Error) => void,
+  lookMilliseconds = 5_000,
+): () => void {
   let seen = fingerprint(files)
   const timer = setInterval(() => {
     const now = fingerprint(files)
     if (now === seen) return
+    seen = now
     try {
       server.setSecureContext({ ...readTls(files), minVersion: 'TLSv1.2' })
-      seen = now
       onReload()
     } catch (error) {
       onReload(error as Error)

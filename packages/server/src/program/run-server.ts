@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import { createMemoryRateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
@@ -6,8 +7,10 @@ import { ensureAdminClient } from '../admin/ensure-admin-client.ts'
 import { type Authority, openAuthority } from '../authority.ts'
 import type { Config } from '../config/config-schema.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { variableName } from '../config/setting-paths.ts'
 import { buildApp } from '../http/app.ts'
 import { createMetrics, metricsRoute } from '../http/metrics.ts'
+import { answerWithProblems } from '../http/problem.ts'
 import { followTls, readTls } from '../http/tls.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
@@ -49,8 +52,17 @@ export async function startServer(
   const tls = config.tls && { certFile: config.tls.cert_file, keyFile: config.tls.key_file }
   const certificate = tls && readTls(tls)
   const closers: (() => unknown)[] = []
-  const close = async () => {
+  let draining = false
+  const closeAll = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  const close = async () => {
+    draining = true
+    if (config.shutdown_delay > 0) {
+      logger.info(`not ready any more; closing in ${config.shutdown_delay} s`)
+      await setTimeout(config.shutdown_delay * 1000)
+    }
+    await closeAll()
   }
   try {
     const redis = config.redis_url
@@ -76,6 +88,7 @@ export async function startServer(
       trustedProxies: config.trusted_proxies,
       logger,
       tls: certificate,
+      isDraining: () => draining,
       onOutcome: metrics.oauthOutcome,
     })
     closers.push(() => app.close())
@@ -83,12 +96,12 @@ export async function startServer(
       await ensureAdminClient(authority, { clientId: config.admin.client_id, clientSecret: config.admin.client_secret })
     if (config.metrics?.token) metricsRoute(app, metrics, config.metrics.token)
     await extend?.(app, authority)
-    await app.listen({ host: config.host, port: config.port })
+    await listen(app, config.host, config.port, 'port')
     if (tls) {
       closers.push(
         followTls(app.server as never, tls, (error) =>
           error
-            ? logger.error({ err: error }, 'the new TLS certificate cannot be used')
+            ? logger.error(`the new TLS certificate is not used, the old one stays: ${error.message}`)
             : logger.info('TLS certificate reloaded'),
         ),
       )
@@ -97,7 +110,7 @@ export async function startServer(
     closers.push(giveBackStartMemory())
     return { url: listeningUrl(app, tls !== undefined), authority, close }
   } catch (error) {
-    await close()
+    await closeAll()
     throw error
   }
 }
@@ -107,10 +120,30 @@ async function listenForMetrics(
   metrics: ReturnType<typeof createMetrics>,
   logger: Logger,
 ): Promise<() => Promise<void>> {
-  const app = Fastify({ loggerInstance: logger }) as unknown as FastifyInstance
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new Fastify.LogController({ disableRequestLogging: true }),
+  }) as unknown as FastifyInstance
+  answerWithProblems(app)
   metricsRoute(app, metrics)
-  await app.listen({ host, port: port ?? 0 })
+  await listen(app, host, port ?? 0, 'metrics.port')
   return () => app.close()
+}
+
+async function listen(app: FastifyInstance, host: string, port: number, setting: string): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const sentences: Record<string, string> = {
+      EADDRINUSE: `port ${port} is busy; end what listens there, or choose another one as`,
+      EACCES: `this user may not listen on port ${port}; choose one above 1023 as`,
+    }
+    const sentence = code === undefined ? undefined : sentences[code]
+    if (sentence === undefined) throw error
+    const message = `${sentence} ${setting} (${variableName(setting.split('.'))})`
+    throw Object.assign(new Error(message, { cause: error }), { code })
+  }
 }
 
 function tokenLimits({ rate_limits: limits }: Config): TokenLimitSettings | undefined {

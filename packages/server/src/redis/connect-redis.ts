@@ -26,7 +26,10 @@ export async function connectRedis(url: string, onError: (error: Error) => void 
     await refuseEviction(client)
   } catch (error) {
     client.destroy()
-    throw new StoreError('unavailable', `Redis at ${describe(url)} cannot be used: ${reason(error)}`)
+    throw new StoreError(
+      'unavailable',
+      `Redis at ${describe(url)} cannot be used: ${reason(error)}; start it, or correct redis_url`,
+    )
   }
   return {
     client,
@@ -57,7 +60,10 @@ async function createRedis(url: string, onError: (error: Error) => void) {
     client.on('error', (error: Error) => connected && onError(error))
     return client
   } catch (error) {
-    throw new StoreError('unavailable', `Redis at ${describe(url)} cannot be used: ${reason(error)}`)
+    throw new StoreError(
+      'unavailable',
+      `Redis at ${describe(url)} cannot be used: ${reason(error)}; start it, or correct redis_url`,
+    )
   }
 }
 

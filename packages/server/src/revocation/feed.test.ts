@@ -262,7 +262,7 @@ it('ends the stream of a reader whose secret was revoked, though another one of 
   const stream = await openStream()
   await stream.until(/retry/)
   await addClientSecret(reader.id, {}, server.authority, {})
-  await stream.until(/: heartbeat[^]*: heartbeat/)
+  await stream.until(/: heartbeat[\s\S]*: heartbeat/)
   await revokeClientSecret(reader.id, reader.secretId, server.authority, {})
   await once(stream.response, 'end', { signal: AbortSignal.timeout(3000) })
 })

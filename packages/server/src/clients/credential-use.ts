@@ -1,6 +1,8 @@
-import type { Store } from '../storage/store.ts'
+import type { Statement, Store } from '../storage/store.ts'
 
 const writeMilliseconds = 10_000
+/** Thousands of clients are one fsync, not thousands; and no transaction holds up the tokens for long. */
+const largestWrite = 500
 
 /** Remembers when each credential was last used, and writes it now and then: never on the path of a token. */
 export class CredentialUse {
@@ -34,13 +36,19 @@ export class CredentialUse {
   async #writeKind(kind: 'secret' | 'key', table: 'client_secrets' | 'client_keys'): Promise<void> {
     const used = [...this.#used[kind]]
     this.#used[kind].clear()
-    for (const [id, time] of used) {
-      await this.#store.database
-        .updateTable(table)
-        .set({ last_used_at: time })
-        .where('id', '=', id)
-        .where((row) => row.or([row('last_used_at', 'is', null), row('last_used_at', '<', time)]))
-        .execute()
+    for (let start = 0; start < used.length; start += largestWrite) {
+      await this.#store.write(
+        used.slice(start, start + largestWrite).map(([id, time]) => this.#update(table, id, time)),
+      )
     }
+  }
+
+  #update(table: 'client_secrets' | 'client_keys', id: string, time: number): Statement {
+    return this.#store.database
+      .updateTable(table)
+      .set({ last_used_at: time })
+      .where('id', '=', id)
+      .where((row) => row.or([row('last_used_at', 'is', null), row('last_used_at', '<', time)]))
+      .compile()
   }
 }

@@ -7,6 +7,7 @@ import type { StoreTransaction } from '../storage/store.ts'
 import type { ClientRow } from '../storage/tables.ts'
 import type { ClientPatch } from './client-resource.ts'
 import { findClient } from './find-client.ts'
+import { insertSecret, makeSecret } from './manage-secrets.ts'
 
 export interface NewClient {
   id?: string | undefined
@@ -24,28 +25,60 @@ export async function createClient(
   authority: Authority,
   administrator: Administrator,
 ): Promise<string> {
-  const id = client.id ?? `client_${randomBytes(12).toString('base64url').replaceAll(/[-_]/g, 'x')}`
+  const id = client.id ?? newClientId()
   await changeAs(administrator, authority, {
     announces: { kind: 'client', id },
     fact: { type: 'client.created', target: `client/${id}` },
-    change: async (transaction, now) => {
-      await transaction
-        .insertInto('clients')
-        .values({
-          id,
-          name: client.name ?? id,
-          disabled: client.disabled ? 1 : 0,
-          default_audience: client.defaultAudience ?? null,
-          auth_methods: client.authMethods ? JSON.stringify(client.authMethods) : null,
-          assertion_audience: client.assertionAudience ?? 'issuer',
-          jwks_uri: client.jwksUri ?? null,
-          created_at: now,
-          updated_at: now,
-        })
-        .execute()
-    },
+    change: (transaction, now) => insertClient(transaction, { ...client, id }, now),
   })
   return id
+}
+
+/**
+ * The same with a first secret, both or neither.
+ * @throws StoreError `conflict` when the id is taken
+ */
+export async function createClientWithSecret(
+  client: NewClient,
+  authority: Authority,
+  administrator: Administrator,
+): Promise<{ id: string; secretId: string; secret: string }> {
+  const id = client.id ?? newClientId()
+  const secret = makeSecret()
+  await changeAs(administrator, authority, {
+    announces: { kind: 'client', id },
+    fact: { type: 'client.created', target: `client/${id}`, detail: { secret: secret.id } },
+    change: async (transaction, now) => {
+      await insertClient(transaction, { ...client, id }, now)
+      await insertSecret(transaction, id, secret, authority, now)
+    },
+  })
+  return { id, secretId: secret.id, secret: secret.secret }
+}
+
+function newClientId(): string {
+  return `client_${randomBytes(12).toString('base64url').replaceAll(/[-_]/g, 'x')}`
+}
+
+function insertClient(
+  transaction: StoreTransaction,
+  client: NewClient & { id: string },
+  now: number,
+): Promise<unknown> {
+  return transaction
+    .insertInto('clients')
+    .values({
+      id: client.id,
+      name: client.name ?? client.id,
+      disabled: client.disabled ? 1 : 0,
+      default_audience: client.defaultAudience ?? null,
+      auth_methods: client.authMethods ? JSON.stringify(client.authMethods) : null,
+      assertion_audience: client.assertionAudience ?? 'issuer',
+      jwks_uri: client.jwksUri ?? null,
+      created_at: now,
+      updated_at: now,
+    })
+    .execute()
 }
 
 /**

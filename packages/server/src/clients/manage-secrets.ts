@@ -4,6 +4,7 @@ import { type Administrator, requireHeldOfClient } from '../admin/administrator.
 import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
 import { Problem } from '../http/problem.ts'
+import type { StoreTransaction } from '../storage/store.ts'
 import { findClient } from './find-client.ts'
 import { hashClientSecret } from './secret-hash.ts'
 
@@ -29,8 +30,7 @@ export async function addClientSecret(
   authority: Authority,
   administrator: Administrator,
 ): Promise<{ id: string; secret: string }> {
-  const id = `sec_${randomBytes(9).toString('base64url')}`
-  const secret = options.secret ?? createClientSecret()
+  const { id, secret } = makeSecret(options.secret)
   await changeAs(administrator, authority, {
     announces: { kind: 'client', id: clientId },
     fact: { type: 'secret.created', target: `client/${clientId}/secret/${id}` },
@@ -45,21 +45,36 @@ export async function addClientSecret(
       if (present.length >= mostSecrets) {
         throw new Problem(409, 'too_many_secrets', `a client has at most ${mostSecrets} secrets: revoke one first`)
       }
-      await transaction
-        .insertInto('client_secrets')
-        .values({
-          id,
-          client_id: clientId,
-          hash: hashClientSecret(secret, authority.masterKey.clientSecretKey).toString('hex'),
-          label: options.label ?? null,
-          created_at: now,
-          expires_at: options.expiresAt ?? null,
-          last_used_at: null,
-        })
-        .execute()
+      await insertSecret(transaction, clientId, { ...options, id, secret }, authority, now)
     },
   })
   return { id, secret }
+}
+
+/** A new secret's id, and the secret itself unless it was made elsewhere. */
+export function makeSecret(secret = createClientSecret()): { id: string; secret: string } {
+  return { id: `sec_${randomBytes(9).toString('base64url')}`, secret }
+}
+
+export function insertSecret(
+  transaction: StoreTransaction,
+  clientId: string,
+  { id, secret, label, expiresAt }: NewSecret & { id: string; secret: string },
+  { masterKey }: Authority,
+  now: number,
+): Promise<unknown> {
+  return transaction
+    .insertInto('client_secrets')
+    .values({
+      id,
+      client_id: clientId,
+      hash: hashClientSecret(secret, masterKey.clientSecretKey).toString('hex'),
+      label: label ?? null,
+      created_at: now,
+      expires_at: expiresAt ?? null,
+      last_used_at: null,
+    })
+    .execute()
 }
 
 /** @throws Problem `not_found`, `insufficient_scope` */

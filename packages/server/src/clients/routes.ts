@@ -7,8 +7,7 @@ import { invalid } from '../admin/request-validation.ts'
 import { conflictIs } from '../http/problem.ts'
 import { client, clientPatch, createdClient, jwksUriFault, newClient, viewClient } from './client-resource.ts'
 import { findClient } from './find-client.ts'
-import { createClient, deleteClient, updateClient } from './manage-clients.ts'
-import { addClientSecret } from './manage-secrets.ts'
+import { createClient, createClientWithSecret, deleteClient, updateClient } from './manage-clients.ts'
 
 export const clientParams = z.object({ id: z.string() })
 const tags = ['Clients']
@@ -24,27 +23,25 @@ export function clientRoutes(app: AdminApp, { authority, allowLoopbackJwksUri }:
     },
     async ({ body, administrator }, reply) => {
       checkJwksUri(body.jwks_uri)
-      const creating = createClient(
-        {
-          id: body.id,
-          name: body.name,
-          disabled: body.disabled,
-          defaultAudience: body.default_audience,
-          authMethods: body.auth_methods,
-          assertionAudience: body.assertion_audience,
-          jwksUri: body.jwks_uri,
-        },
-        authority,
-        administrator,
-      )
-      const id = await conflictIs(`there is a client ${body.id} already`, creating)
-      const added = body.with_secret ? await addClientSecret(id, {}, authority, administrator) : undefined
+      const wanted = {
+        id: body.id,
+        name: body.name,
+        disabled: body.disabled,
+        defaultAudience: body.default_audience,
+        authMethods: body.auth_methods,
+        assertionAudience: body.assertion_audience,
+        jwksUri: body.jwks_uri,
+      }
+      const creating: Promise<{ id: string; secretId?: string; secret?: string }> = body.with_secret
+        ? createClientWithSecret(wanted, authority, administrator)
+        : createClient(wanted, authority, administrator).then((id) => ({ id }))
+      const { id, secretId, secret } = await conflictIs(`there is a client ${body.id} already`, creating)
       return reply
         .code(201)
         .header('location', `/api/v1/clients/${id}`)
         .send({
           ...viewClient(await findClient(database, id)),
-          ...(added && { client_secret: added.secret, secret_id: added.id }),
+          ...(secret !== undefined && { client_secret: secret, secret_id: secretId }),
         })
     },
   )

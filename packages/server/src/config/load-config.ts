@@ -117,6 +117,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+const shortestRotationSeconds = 3600
+
 /** What parses and still must not run. */
 function unsafeSettings(config: Config): string[] {
   const unsafe: string[] = []
@@ -129,6 +131,11 @@ function unsafeSettings(config: Config): string[] {
   }
   if (config.keys.publish_ahead >= config.keys.rotation) {
     unsafe.push('keys.publish_ahead must be shorter than keys.rotation, or keys would be replaced before they sign')
+  }
+  if (config.keys.rotation < shortestRotationSeconds) {
+    unsafe.push(
+      'keys.rotation must be at least 1h: retired keys are published for a day, and verifiers read no endless sets',
+    )
   }
   return unsafe
 }

@@ -1,5 +1,6 @@
 import { generateSigningKey, type SigningAlgorithm } from '@countersign/tokens'
 import type { AuditLog } from '../audit/log.ts'
+import { Problem } from '../http/problem.ts'
 import type { MasterKey } from '../sealing/master-key.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../storage/store.ts'
@@ -10,6 +11,12 @@ export const signingAlgorithms: readonly SigningAlgorithm[] = ['ES256', 'RS256',
 /** No access token lives longer, so a retired key may go this long (and a margin) after its last signature. */
 export const longestTokenLifetimeSeconds = 86_400
 export const retirementSeconds = longestTokenLifetimeSeconds + 3600
+
+/**
+ * Of one algorithm. All of them are published, and a verifier reads no set of more than a hundred keys or 64 KiB:
+ * beyond that every token of every client would be refused.
+ */
+export const mostRetiredKeys = 30
 
 export interface LifecycleContext {
   store: Store
@@ -41,6 +48,7 @@ export async function ensureSigningKey(algorithm: SigningAlgorithm, context: Lif
 /**
  * Lets the next key sign from now on (a fresh one where none was published ahead) and retires the present one, which
  * stays published while its tokens live.
+ * @throws Problem `too_many_keys`
  */
 export async function rotateSigningKey(
   algorithm: SigningAlgorithm,
@@ -53,6 +61,7 @@ export async function rotateSigningKey(
     () => ({ ...actor, type: 'signing_key.rotated', target: kid }),
     context,
     async (transaction) => {
+      await refuseAnotherRetired(transaction, algorithm)
       const next = await keyWithStatus(transaction, algorithm, 'next')
       await retireActive(transaction, algorithm, context)
       if (next) {
@@ -64,6 +73,21 @@ export async function rotateSigningKey(
     },
   )
   return kid
+}
+
+async function refuseAnotherRetired(transaction: StoreTransaction, algorithm: SigningAlgorithm): Promise<void> {
+  const { retired } = await transaction
+    .selectFrom('signing_keys')
+    .select((row) => row.fn.countAll<number>().as('retired'))
+    .where('algorithm', '=', algorithm)
+    .where('status', '=', 'retired')
+    .executeTakeFirstOrThrow()
+  if (Number(retired) < mostRetiredKeys) return
+  throw new Problem(
+    409,
+    'too_many_keys',
+    `${mostRetiredKeys} retired ${algorithm} keys are published already: wait until their tokens have expired, or revoke one`,
+  )
 }
 
 /**

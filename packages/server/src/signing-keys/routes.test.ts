@@ -1,6 +1,8 @@
+import { parseJwks } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
 import { describeStores } from '../storage/stores.fixture.ts'
+import { mostRetiredKeys } from './lifecycle.ts'
 
 describeStores('signing keys', (kind) => {
   let server: AdminApiUnderTest
@@ -49,6 +51,21 @@ describeStores('signing keys', (kind) => {
     }
     expect((await server.call('POST', '/signing-keys/rotate', { algorithm: 'HS256' })).status).toBe(422)
   })
+
+  it('stops rotating before the published set is longer than verifiers read', async () => {
+    const statuses: number[] = []
+    for (let round = 0; round <= mostRetiredKeys + 1; round += 1) {
+      const { status, body } = await server.call('POST', '/signing-keys/rotate', { algorithm: 'EdDSA' })
+      statuses.push(status)
+      if (status !== 200) expect(body.code).toBe('too_many_keys')
+    }
+    expect(statuses.at(-2)).toBe(200)
+    expect(statuses.at(-1)).toBe(409)
+    const set = (await server.app.inject('/.well-known/jwks.json')).json()
+    expect(parseJwks(set).length).toBeGreaterThanOrEqual(mostRetiredKeys)
+    const { length } = JSON.stringify(set)
+    expect(length * 3).toBeLessThan(65_536)
+  }, 20_000)
 
   it('says who did it', async () => {
     const { items } = (await server.call('GET', '/audit-events?type=signing_key.revoked')).body

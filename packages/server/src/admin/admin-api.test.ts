@@ -1,5 +1,7 @@
+import { LimitsError } from '@countersign/limits'
 import { createSigner, generateSigningKey } from '@countersign/tokens'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { defaultTokenLimits } from '../token-endpoint/token-limits.ts'
 import { type AdminApiUnderTest, openAdminApi } from './admin-api.fixture.ts'
 import { adminAudience, adminScopeNames } from './admin-scopes.ts'
 import type { OpenApiDocument } from './openapi.ts'
@@ -135,6 +137,40 @@ describe('the admin API', () => {
     const written = await limited.call('GET', '/audit-events?type=admin.refused&limit=200')
     expect(written.body.items.length).toBeLessThanOrEqual(6)
     await limited.close()
+  })
+
+  it('refuses with 503, and no row less, while the limiter cannot decide', async () => {
+    const limited = await openAdminApi({
+      tokenLimits: defaultTokenLimits,
+      limiter: {
+        take(limit) {
+          if (limit.name === 'failures') throw new LimitsError('store_unavailable', 'Redis is away')
+          return { allowed: true, limit, remaining: 1, resetSeconds: 0, retryAfterSeconds: 0 }
+        },
+      },
+    })
+    const answer = await limited.call('GET', '/apis', undefined, { token: 'nonsense' })
+    expect(answer).toMatchObject({ status: 503, body: { code: 'unavailable' } })
+    expect(answer.headers['retry-after']).toBe('1')
+    expect((await limited.call('GET', '/apis')).status).toBe(200)
+    await limited.close()
+  })
+
+  it('answers no question of a browser whether another site may ask', async () => {
+    const origin = 'https://evil.example'
+    for (const path of ['/apis', '/clients', '/openapi.json', '/docs']) {
+      for (const method of ['OPTIONS', 'GET']) {
+        const answer = await server.call(method, path, undefined, {
+          headers: { origin, 'access-control-request-method': 'POST', cookie: 'session=1' },
+        })
+        expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+      }
+    }
+    const foreign = await server.call('POST', '/clients', 'id=svc-forged', {
+      token: null,
+      headers: { origin, 'content-type': 'text/plain' },
+    })
+    expect(foreign.status).toBe(401)
   })
 
   it('shows the same to read, without anything that could run or load', async () => {

@@ -95,6 +95,10 @@ function asProblem(error: FastifyError): Problem {
       return new Problem(409, 'conflict', 'there is one of this name already, or something still refers to it')
     return new Problem(503, 'unavailable', 'the database does not answer: try again')
   }
+  // A limiter that cannot decide refuses.
+  if (error.code === 'store_unavailable' || error.code === 'capacity') {
+    return new Problem(503, 'unavailable', 'the server cannot count what it must: try again')
+  }
   if (error.validation) return new Problem(422, 'invalid', error.message)
   const status = error.statusCode ?? 500
   if (status === 415) return new Problem(415, 'unsupported_media_type', 'send application/json')

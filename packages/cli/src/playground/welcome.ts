@@ -35,8 +35,9 @@ ${bold('Get a token')}
     -d client_id=${client.client_id} -d client_secret=${client.client_secret}
 
 ${bold('Call the API with it')}
-  TOKEN=$(curl -s ${url}/oauth/token -d grant_type=client_credentials -d client_id=${client.client_id} \\
-    -d client_secret=${client.client_secret} | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  TOKEN=$(curl -s ${url}/oauth/token -d grant_type=client_credentials \\
+    -d client_id=${client.client_id} -d client_secret=${client.client_secret} |
+    sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -i ${api.url} -H "Authorization: Bearer $TOKEN"
 
 ${bold('Administer it')}   ${dim(`admin client: ${admin.client_id}; the API is described at ${url}/api/v1/docs`)}

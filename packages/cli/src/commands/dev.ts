@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { wrongUse } from '../cli-error.ts'
 import { leaf } from '../command.ts'
-import { note } from '../output.ts'
 import { serveUntilSignal } from '../serve-until-signal.ts'
 
 export function devCommand(program: Command, description: string): void {
@@ -11,7 +10,6 @@ export function devCommand(program: Command, description: string): void {
     .action(async ({ port, dataDir, json = false }: { port: number; dataDir: string; json?: boolean }) => {
       const { runPlayground } = await import('../playground/run-playground.ts')
       await serveUntilSignal(() => runPlayground({ port, dataDir, json }))
-      if (!json) note('\nEnded. Started again, it has the same data.')
     })
 }
 

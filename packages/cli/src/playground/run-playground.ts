@@ -57,19 +57,21 @@ export async function runPlayground({ port, dataDir, json }: PlaygroundOptions):
 async function firstCall({ issuer, client, api }: PlaygroundSummary): Promise<FirstCall> {
   const machine = createClient({ issuer, clientId: client.client_id, clientSecret: client.client_secret })
   const askedAt = performance.now()
-  const { accessToken, expiresAt, scope } = await machine.token({ audience: api.audience })
+  const { accessToken, scope } = await machine.token({ audience: api.audience })
   const calledAt = performance.now()
   const answer = await fetch(api.url, { headers: { authorization: `Bearer ${accessToken}` } })
   const answeredAt = performance.now()
   if (answer.status !== 200)
     throw new Error(`the demo API answered ${answer.status} to the demo client's own token: ${await answer.text()}`)
   const refusal = await fetch(api.url)
-  const header = JSON.parse(Buffer.from(accessToken.split('.')[0] ?? '', 'base64url').toString())
+  const [header, claims] = accessToken
+    .split('.', 2)
+    .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()))
   return {
     token: {
       milliseconds: Math.round(calledAt - askedAt),
       algorithm: header.alg,
-      expiresInSeconds: Math.round(expiresAt - Date.now() / 1000),
+      lifetimeSeconds: claims.exp - claims.iat,
       scope: scope ?? '',
     },
     call: { milliseconds: Math.round(answeredAt - calledAt), status: answer.status, body: await answer.text() },

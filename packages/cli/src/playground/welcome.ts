@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { formatDuration } from '../duration.ts'
 import type { PlaygroundData } from './data-directory.ts'
 
 /** What a program that starts the playground reads: one line of JSON on stdout. */
@@ -10,7 +11,7 @@ export interface PlaygroundSummary {
 }
 
 export interface FirstCall {
-  token: { milliseconds: number; algorithm: string; expiresInSeconds: number; scope: string }
+  token: { milliseconds: number; algorithm: string; lifetimeSeconds: number; scope: string }
   call: { milliseconds: number; status: number; body: string }
   callWithoutToken: { status: number; challenge: string }
 }
@@ -25,17 +26,18 @@ export function welcome(summary: PlaygroundSummary, data: PlaygroundData, first:
   return `
 ${bold('Countersign playground')} at ${bold(issuer)}   ${dim(`data in ${data.directory}`)}
 
-  ${ok} ${client.client_id} proved itself and got a token   ${dim(`${first.token.algorithm}, ${first.token.scope}, ${first.token.expiresInSeconds} s, in ${first.token.milliseconds} ms`)}
-  ${ok} it called the demo API with it: ${first.call.status}        ${dim(`verified without asking the server, in ${first.call.milliseconds} ms`)}
-  ${ok} without a token the API refused: ${first.callWithoutToken.status}       ${dim(first.callWithoutToken.challenge)}
+  ${ok} ${client.client_id} proved itself and got a token     ${dim(`${first.token.algorithm}, ${first.token.scope}, ${formatDuration(first.token.lifetimeSeconds)}, in ${first.token.milliseconds} ms`)}
+  ${ok} it called the demo API with it: ${first.call.status}    ${dim(`verified without asking the server, in ${first.call.milliseconds} ms`)}
+  ${ok} without a token the API refused: ${first.callWithoutToken.status}   ${dim(first.callWithoutToken.challenge)}
 
 ${bold('Get a token')}
   curl -s ${url}/oauth/token -d grant_type=client_credentials \\
     -d client_id=${client.client_id} -d client_secret=${client.client_secret}
 
 ${bold('Call the API with it')}
-  TOKEN=$(curl -s ${url}/oauth/token -d grant_type=client_credentials -d client_id=${client.client_id} \\
-    -d client_secret=${client.client_secret} | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  TOKEN=$(curl -s ${url}/oauth/token -d grant_type=client_credentials \\
+    -d client_id=${client.client_id} -d client_secret=${client.client_secret} |
+    sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -i ${api.url} -H "Authorization: Bearer $TOKEN"
 
 ${bold('Administer it')}   ${dim(`admin client: ${admin.client_id}; the API is described at ${url}/api/v1/docs`)}

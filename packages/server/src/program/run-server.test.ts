@@ -56,7 +56,9 @@ it('is not ready any more during shutdown_delay, and still issues tokens', async
   const closed = server.close()
   const ready = await fetch(`${server.url}/readyz`)
   expect({ status: ready.status, ...((await ready.json()) as object) }).toMatchObject({ status: 503, code: 'draining' })
-  expect((await askForToken(server.url)).status).toBe(200)
+  const token = await askForToken(server.url)
+  expect(token.status).toBe(200)
+  expect(token.headers.get('connection')).toBe('close')
   await closed
   await expect(askForToken(server.url)).rejects.toThrow()
 })

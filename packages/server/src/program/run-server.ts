@@ -53,12 +53,15 @@ export async function startServer(
   const certificate = tls && readTls(tls)
   const closers: (() => unknown)[] = []
   let draining = false
+  let listening: FastifyInstance['server'] | undefined
   const closeAll = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   const close = async () => {
     draining = true
     if (config.shutdown_delay > 0) {
+      // Who keeps a connection alive leaves it by himself, rather than find it closed under his next request.
+      listening?.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
       logger.info(`not ready any more; closing in ${config.shutdown_delay} s`)
       await setTimeout(config.shutdown_delay * 1000)
     }
@@ -97,6 +100,7 @@ export async function startServer(
     if (config.metrics?.token) metricsRoute(app, metrics, config.metrics.token)
     await extend?.(app, authority)
     await listen(app, config.host, config.port, 'port')
+    listening = app.server
     if (tls) {
       closers.push(
         followTls(app.server as never, tls, (error) =>

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createClient } from 'redis'
 
 const given = process.env.COUNTERSIGN_TEST_REDIS_URL
-const program = 'redis-server'
+const program = process.env.COUNTERSIGN_TEST_REDIS_PROGRAM ?? 'redis-server'
 const installed = spawnSync(program, ['--version']).status === 0
 
 /** True where suites that need Redis must be left out; in CI it is never true, so that they fail there instead. */
@@ -37,8 +37,9 @@ export function startRedis(): Promise<TestRedis> {
 export async function startOwnRedis(...settings: string[]): Promise<TestRedis> {
   if (!installed) throw new Error('redis-server is not on the PATH; install it: apt-get install -y redis-server')
   const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'countersign-redis-'))
-  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
+  // Where whoever runs the tests looks for what a killed one has left running.
+  const folder = mkdtempSync(join(process.env.COUNTERSIGN_TEST_SERVICES_FOLDER ?? tmpdir(), 'redis-'))
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--pidfile', join(folder, 'redis.pid')]
   const server = spawn(program, [...place, '--save', '', '--appendonly', 'no', ...settings], { stdio: 'ignore' })
   return connect(`redis://127.0.0.1:${port}`, async () => {
     await ended(server)

@@ -117,7 +117,8 @@ describe.skipIf(!hasOwnPostgres)('a server that loses its PostgreSQL', () => {
     const asked = performance.now()
     await publishedKids(server)
     expect(await status('/healthz')).toBe(200)
-    expect(performance.now() - asked).toBeLessThan(500)
+    // The lock is still held, and no statement has given up on it yet.
+    expect(performance.now() - asked).toBeLessThan(4_000)
     setTimeout(enough.resolve, 1_000)
     expect((await waiting).status).toBe(200)
     expect(performance.now() - asked).toBeGreaterThan(900)

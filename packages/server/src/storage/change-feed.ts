@@ -10,7 +10,7 @@ export interface Change {
   id: string
 }
 
-const pollMilliseconds = 500
+const retryMilliseconds = 500
 const largestRead = 1000
 const keptSeconds = 3600
 
@@ -46,6 +46,7 @@ export type ChangeListener = (change: Change | 'everything') => unknown
  */
 export class ChangeFeed {
   readonly #store: Store
+  readonly #pollMilliseconds: number
   readonly #listeners = new Set<ChangeListener>()
   #revision = 0
   /** Out of touch with the store, or a listener has failed: what was told counts for nothing. */
@@ -58,8 +59,9 @@ export class ChangeFeed {
   #again = false
   #stopped = false
 
-  constructor(store: Store) {
+  constructor(store: Store, { pollMilliseconds = 500 }: { pollMilliseconds?: number } = {}) {
     this.#store = store
+    this.#pollMilliseconds = pollMilliseconds
   }
 
   /** `'everything'` means: forget all that you know, the feed cannot tell what changed. */
@@ -71,7 +73,7 @@ export class ChangeFeed {
     this.#revision = await latestRevision(this.#store)
     this.#stopListening = await this.#store.listen(() => void this.catchUp())
     if (this.#store.kind === 'postgres') {
-      this.#timer = setInterval(() => this.#poll(), pollMilliseconds)
+      this.#timer = setInterval(() => this.#poll(), this.#pollMilliseconds)
       this.#timer.unref()
     }
   }
@@ -97,7 +99,7 @@ export class ChangeFeed {
 
   #poll(): void {
     // A store that lets us wait may have been changed meanwhile: what is cached is not known to be right any more.
-    if (this.#running && performance.now() - this.#runningSince > pollMilliseconds) {
+    if (this.#running && performance.now() - this.#runningSince > this.#pollMilliseconds) {
       void this.#tell('everything').catch(() => {})
     }
     void this.catchUp()
@@ -122,7 +124,7 @@ export class ChangeFeed {
     void this.#tell('everything').catch(() => {})
     if (this.#stopped) return
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => void this.catchUp(), pollMilliseconds)
+    this.#retry = setTimeout(() => void this.catchUp(), retryMilliseconds)
     this.#retry.unref()
   }
 

@@ -31,7 +31,7 @@ export async function ownRedis(): Promise<OwnRedis> {
 }
 
 /** Asks again until the answer is true; fails with what was last seen. */
-export async function eventually(what: () => unknown | Promise<unknown>, withinMilliseconds = 5_000): Promise<void> {
+export async function eventually(what: () => unknown | Promise<unknown>, withinMilliseconds = 20_000): Promise<void> {
   const deadline = Date.now() + withinMilliseconds
   for (;;) {
     let seen: unknown

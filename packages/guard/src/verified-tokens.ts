@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { VerifiedToken } from './access-token.ts'
 
 /** Tokens whose signature was checked a short while ago. */
@@ -21,21 +20,45 @@ interface Entry {
  * that its issuer has withdrawn does not live on in here. A clock set back also ends an entry.
  */
 export function createVerifiedTokens(options: { maximumTokens: number; recheckSeconds: number }): VerifiedTokens {
-  // Bounded by size, not `max`: with that the cache takes its memory for all tokens at once, and most never come.
-  const entries = new LRUCache<string, Entry>({ maxSize: options.maximumTokens, sizeCalculation: () => 1 })
+  const generation = Math.ceil(options.maximumTokens / 2)
+  // Two generations instead of an order of use, which would cost a newcomer more than all checks of its claims: when
+  // the young one is full it becomes the old one, and what is not asked for while it is old is forgotten.
+  let young = new Map<string, Entry>()
+  let old = new Map<string, Entry>()
+
+  function keep(token: string, entry: Entry): void {
+    if (young.size >= generation) {
+      old = young
+      young = new Map()
+    }
+    young.set(token, entry)
+  }
+
+  function find(token: string): Entry | undefined {
+    const entry = young.get(token)
+    if (entry !== undefined) return entry
+    const older = old.get(token)
+    if (older !== undefined) keep(token, older)
+    return older
+  }
+
   return {
     get(token, now) {
-      const entry = entries.get(token)
+      const entry = find(token)
       if (entry === undefined) return undefined
       if (now < entry.goodUntil && now >= entry.checkedAt) return entry.verified
-      entries.delete(token)
+      young.delete(token)
+      old.delete(token)
       return undefined
     },
     set(token, verified, now) {
       const goodUntil = Math.min(now + options.recheckSeconds * 1000, verified.expiresAt * 1000)
-      if (goodUntil > now) entries.set(token, { verified, checkedAt: now, goodUntil })
+      if (goodUntil > now) keep(token, { verified, checkedAt: now, goodUntil })
     },
-    clear: () => entries.clear(),
+    clear() {
+      young.clear()
+      old.clear()
+    },
   }
 }
 

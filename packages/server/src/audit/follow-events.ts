@@ -26,7 +26,10 @@ export async function followEvents(
     async *read() {
       for (const { chain, sequence, time } of await headsSince(store, seenUntil)) {
         if (filter.chain !== undefined && filter.chain !== chain) continue
-        yield* grown(store, chain, sequence, filter, positions)
+        for await (const rows of grown(store, chain, sequence, filter, positions)) {
+          const wanted = typeof from === 'string' ? rows.filter((row) => row.time >= from) : rows
+          if (wanted.length > 0) yield wanted
+        }
         const settled = earlier(time)
         if (settled > seenUntil) seenUntil = settled
       }
@@ -54,7 +57,8 @@ async function positionsAt(store: Store, from: EventPlace | string | undefined):
   const heads = await headsSince(store, '')
   const positions = new Map(heads.map(({ chain, sequence }) => [chain, sequence]))
   if (from === undefined) return positions
-  const since = typeof from === 'string' ? from : earlier(from[0])
+  // Within a chain times go back a little too: a change takes its place before facts that waited for it.
+  const since = earlier(typeof from === 'string' ? from : from[0])
   for (const { chain, time } of heads) {
     // Heads are signed a moment after the last event's own time.
     if (time < since) continue

@@ -11,7 +11,7 @@ export interface EventFilter {
   chain?: string | undefined
 }
 
-/** Where an event stands among all: unique, and in the order of time. */
+/** Where an event stands among all: unique, and in the order of time. Within one chain the sequence alone counts. */
 export type EventPlace = readonly [time: string, chain: string, sequence: number]
 
 export interface EventQuery extends EventFilter {
@@ -27,6 +27,7 @@ export async function readEvents(store: Store, query: EventQuery): Promise<Audit
   let rows = filtered(allEvents(store), query)
   if (query.since !== undefined) rows = rows.where('time', '>=', query.since)
   if (query.until !== undefined) rows = rows.where('time', '<', query.until)
+  if (query.chain !== undefined) return inChainOrder(rows, query)
   if (query.after) {
     const [time, chain, sequence] = query.after
     const place = sql`(time, chain, sequence)`
@@ -39,6 +40,12 @@ export async function readEvents(store: Store, query: EventQuery): Promise<Audit
     .orderBy('sequence', query.order)
     .limit(query.limit)
     .execute()
+}
+
+/** Of one chain the order is its own: an event's time is when it happened, which need not be when it was chained. */
+function inChainOrder(rows: Rows, { after, order, limit }: EventQuery): Promise<AuditEventRow[]> {
+  const some = after ? rows.where('sequence', order === 'asc' ? '>' : '<', after[2]) : rows
+  return some.orderBy('sequence', order).limit(limit).execute()
 }
 
 /** What one chain has grown by, in its own order: the order in which nothing is missed. */

@@ -32,9 +32,10 @@ describeStores('audit events', (kind) => {
 
   it('gives all that is needed to check the chain outside', async () => {
     const events: ChainedEvent[] = []
+    const { chain } = server.authority.audit
     let cursor: string | null = ''
     while (cursor !== null) {
-      const page = await list(`?order=asc&limit=5${cursor && `&cursor=${encodeURIComponent(cursor)}`}`)
+      const page = await list(`?chain=${chain}&order=asc&limit=5${cursor && `&cursor=${encodeURIComponent(cursor)}`}`)
       events.push(...page.items)
       cursor = page.next
     }
@@ -55,6 +56,24 @@ describeStores('audit events', (kind) => {
     const second = await list(`?limit=4&cursor=${encodeURIComponent(first.next as string)}`)
     const sequences = [...first.items, ...second.items].map(({ sequence }) => sequence)
     expect(sequences).toEqual(Array.from({ length: 8 }, (_, n) => (sequences[0] as number) - n))
+  })
+
+  it('gives one chain in its own order, page by page, whatever the times of its events say', async () => {
+    const { chain } = server.authority.audit
+    for (const seconds of [30, -60, 45, -15]) {
+      server.advance(seconds)
+      await server.authority.audit.record({ type: 'test.clock', outcome: 'success' })
+    }
+    for (const order of ['asc', 'desc'] as const) {
+      const sequences: number[] = []
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const page = await list(`?chain=${chain}&order=${order}&limit=3${cursor && `&cursor=${cursor}`}`)
+        sequences.push(...page.items.map(({ sequence }) => sequence))
+        cursor = page.next
+      }
+      const rising = order === 'asc' ? sequences : sequences.toReversed()
+      expect(rising).toEqual(Array.from({ length: sequences.length }, (_, index) => index + 1))
+    }
   })
 
   it('filters by type, client, outcome, chain and time', async () => {

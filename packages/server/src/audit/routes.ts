@@ -26,6 +26,7 @@ export function auditRoutes(app: AdminApp, { authority }: AdminContext): void {
         tags,
         summary: 'List audit events, or stream them',
         description:
+          'In the order of time; with `chain` in the order of that chain. ' +
           'With `Accept: text/event-stream` it streams what happens from now on, from `since`, or from where ' +
           'Last-Event-ID or `cursor` ended. Going on may repeat events of the last ten seconds: tell them by chain and sequence.',
         querystring: listQuery,

@@ -46,6 +46,23 @@ describe('the stream of audit events', () => {
     await stream.return(undefined)
   })
 
+  it('misses no event since a time although a later place in the chain has an earlier time', async () => {
+    const { audit } = server.authority
+    const record = (target: string) => audit.record({ type: 'test.clock', outcome: 'success', target })
+    await record('before')
+    const since = new Date(Date.now() + 2000).toISOString()
+    server.advance(5)
+    await record('since')
+    server.advance(-4)
+    await record('earlier')
+    server.advance(6)
+    await record('last')
+    const stream = received(await open(`?type=test.clock&since=${since}`))
+    expect((await next(stream)).event.target).toBe('since')
+    expect((await next(stream)).event.target).toBe('last')
+    await stream.return(undefined)
+  })
+
   it('tells what another replica wrote', async () => {
     const stream = received(await open('?type=client.created&chain=elsewhere'))
     const { database } = server.authority.store

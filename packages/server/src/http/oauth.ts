@@ -72,6 +72,8 @@ export function speakOAuth(app: FastifyInstance): void {
   app.addContentTypeParser(/^application\/x-www-form-urlencoded(;|$)/i, { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   )
+  // Let through to where it is refused: it counts against limits and is recorded like anything else that is no form.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null, otherMediaType))
   app.setErrorHandler((error, request, reply) => sendOAuthError(error, request, reply))
 }
 
@@ -134,7 +136,12 @@ async function readRequest(request: FastifyRequest, address: string, endpoint: O
   }
 }
 
+const otherMediaType = Symbol('a body of another media type')
+
 function bodyText(body: unknown): string {
+  if (body === otherMediaType) {
+    throw new OAuthError('invalid_request', 'send the request as application/x-www-form-urlencoded')
+  }
   if (body === undefined || body === null) return ''
   if (!isUtf8(body as Buffer)) throw new OAuthError('invalid_request', 'the form is not UTF-8')
   return (body as Buffer).toString('utf8')

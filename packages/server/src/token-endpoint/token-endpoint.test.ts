@@ -227,6 +227,7 @@ describe('a malformed request', () => {
       })
       const answer = await readAnswer(response)
       expect([answer.status, answer.json.error], type).toEqual([400, 'invalid_request'])
+      await audited('token.refused', { reason: expect.stringContaining('x-www-form-urlencoded'), address: '127.0.0.1' })
     }
   })
 

@@ -3,6 +3,7 @@ import type { GuardedFetchOptions } from '@countersign/outbound'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
 import { adminApi } from '../admin/routes.ts'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
+import { VerificationLog } from '../audit/verification-log.ts'
 import type { Authority } from '../authority.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { createRemoteKeys } from '../client-auth/remote-keys.ts'
@@ -82,7 +83,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     ? createTokenLimits(options.limiter, options.tokenLimits, (refusal) => refusals.note(refusal))
     : noTokenLimits
   const { store, revocations, audit } = authority
-  const context = { ...clientAuth, store, revocations, audit, limits, authority }
+  const verifications = new VerificationLog(audit)
+  const context = { ...clientAuth, store, revocations, audit, verifications, limits, authority }
   const counting = (endpoint: OAuthEndpointName) => (outcome: string) => options.onOutcome?.(endpoint, outcome)
   await app.register(async (oauth) => {
     const { assertionRefusalMilliseconds } = options

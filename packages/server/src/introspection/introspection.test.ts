@@ -39,6 +39,21 @@ it("tells a token's own client all that RFC 7662 section 2.2 has a member for", 
   expect(answer.json).toEqual({ active: true, token_type: 'Bearer', ...claims })
 })
 
+it('puts every answer on record, with who asked, by which secret, about which token', async () => {
+  const token = await server.token(owner)
+  await introspect(token, owner)
+  const told = { client_id: 'svc-owner', method: 'client_secret_basic', credential: owner.secretId }
+  expect(await lastEvent('token.introspected')).toMatchObject({
+    ...told,
+    outcome: 'success',
+    audience: testAudience,
+    jti: parseJwt(token).claims.jti,
+    detail: { active: true },
+  })
+  await introspect('not a token', owner)
+  expect(await lastEvent('token.introspected')).toMatchObject({ ...told, detail: { active: false } })
+})
+
 it('takes a wrong hint and both ways to send a secret', async () => {
   const token = await server.token(owner)
   expect((await introspect(token, owner, { token_type_hint: 'refresh_token' })).json.active).toBe(true)

@@ -1,13 +1,16 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { VerificationLog } from '../audit/verification-log.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
 import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
 import { oauthEndpoint } from '../http/oauth.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
-import { type Introspection, introspect, type OwnTokenContext, readOwnToken } from './introspect.ts'
+import { type Introspection, introspect, type OwnToken, type OwnTokenContext, readOwnToken } from './introspect.ts'
 
-export type IntrospectionContext = ClientAuthContext & RefusalContext & OwnTokenContext
+export type IntrospectionContext = ClientAuthContext &
+  RefusalContext &
+  OwnTokenContext & { verifications: Pick<VerificationLog, 'record'> }
 
 export interface IntrospectionRoutesOptions {
   context: IntrospectionContext
@@ -43,26 +46,50 @@ export async function answerIntrospection(
     const text = parameter(request.form, 'token')
     if (text === undefined) throw new OAuthError('invalid_request', 'token is missing')
     const token = await readOwnToken(text, context)
-    if (!token) return { active: false }
-    const asking = authenticated.client.id
-    const answer = await introspect(
-      token,
-      context,
-      (introspectors) => token.claims.client_id === asking || introspectors.includes(asking),
-    )
-    if (answer !== 'not_for_this_client') return answer
-    await recordForeign(request, authenticated, token.claims, context)
-    return { active: false }
+    const answer = await answerFor(token, authenticated, context)
+    if (answer === 'not_for_this_client') await recordForeign(request, authenticated, token?.claims, context)
+    else await recordAnswer(request, authenticated, token?.claims, answer, context)
+    return answer === 'not_for_this_client' ? { active: false } : answer
   } catch (error) {
     throw await refuse(error, request, authenticated, context)
   }
+}
+
+function answerFor(
+  token: OwnToken | undefined,
+  { client }: AuthenticatedClient,
+  context: IntrospectionContext,
+): Introspection | Promise<Introspection | 'not_for_this_client'> {
+  if (!token) return { active: false }
+  const isOwn = token.claims.client_id === client.id
+  return introspect(token, context, (introspectors) => isOwn || introspectors.includes(client.id))
+}
+
+function recordAnswer(
+  { address }: ClientRequest,
+  { client, method, credentialId }: AuthenticatedClient,
+  claims: OwnToken['claims'] | undefined,
+  { active }: Introspection,
+  { verifications }: IntrospectionContext,
+): Promise<void> {
+  return verifications.record({
+    type: 'token.introspected',
+    outcome: 'success',
+    client_id: client.id,
+    address,
+    method,
+    credential: credentialId,
+    audience: claims?.aud,
+    jti: claims?.jti,
+    detail: { active },
+  })
 }
 
 /** Also counts against the address: whoever tries others' tokens is slowed like whoever guesses. */
 async function recordForeign(
   { address }: ClientRequest,
   { client, method, credentialId }: AuthenticatedClient,
-  { aud, jti }: { aud: string; jti: string },
+  claims: OwnToken['claims'] | undefined,
   context: IntrospectionContext,
 ): Promise<void> {
   await context.limits.afterFailure(address)
@@ -73,8 +100,8 @@ async function recordForeign(
     address,
     method,
     credential: credentialId,
-    audience: aud,
-    jti,
+    audience: claims?.aud,
+    jti: claims?.jti,
     reason: `the token is another client's, and "${client.id}" is not among the introspectors of its API`,
   })
 }

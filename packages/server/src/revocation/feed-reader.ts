@@ -11,6 +11,9 @@ export type FeedReaderContext = ClientAuthContext & OwnTokenContext
 /** Who reads, and what; `again` says whether and what it still may, for a stream that lasts. */
 export interface AuthenticatedReader extends FeedReader {
   clientId: string
+  method: string
+  /** Id of the secret, or kid of the key that signed the token */
+  credentialId: string
   again: () => Promise<AuthenticatedReader | undefined>
 }
 
@@ -45,7 +48,7 @@ async function readerByClient(
     const isGood = secret && (secret.expiresAt === undefined || context.now() < secret.expiresAt)
     return isGood && !client?.disabled ? orUndefined(readerByClient(clientId, secretId, context)) : undefined
   }
-  return { audiences, clientId, again }
+  return { audiences, clientId, method: 'client_secret_basic', credentialId: secretId, again }
 }
 
 async function readerByToken(text: string, context: FeedReaderContext): Promise<AuthenticatedReader> {
@@ -54,13 +57,14 @@ async function readerByToken(text: string, context: FeedReaderContext): Promise<
   if (!token || state === 'not_for_this_client' || !state?.active) throw invalidToken('the access token is not active')
   const { client_id: clientId, aud: audience } = token.claims
   const again = () => orUndefined(readerByToken(text, context))
+  const reader = { clientId, method: 'access_token', credentialId: token.kid, again }
   if (audience === adminAudience && (await mayReadAll(token, context))) {
-    return { audiences: 'all', clientId, again }
+    return { ...reader, audiences: 'all' }
   }
   const bound = await boundAudiences(clientId, context.store)
   // A token for another API may have come here by way of that API, whose business these revocations are not.
   const audiences = audience === adminAudience ? bound : bound.filter((name) => name === audience)
-  if (audiences.length > 0) return { audiences, clientId, again }
+  if (audiences.length > 0) return { ...reader, audiences }
   throw audience === adminAudience
     ? insufficientScope(clientId)
     : invalidToken('the access token is for another audience')

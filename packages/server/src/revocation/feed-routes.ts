@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { VerificationLog } from '../audit/verification-log.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
 import {
@@ -17,7 +18,9 @@ import { streamFeed } from './feed-stream.ts'
 import type { Revocations } from './revocations.ts'
 
 export interface FeedRoutesOptions {
-  context: ClientAuthContext & RefusalContext & OwnTokenContext & { revocations: Revocations }
+  context: ClientAuthContext &
+    RefusalContext &
+    OwnTokenContext & { revocations: Revocations; verifications: Pick<VerificationLog, 'record'> }
   addressOf: (request: FastifyRequest) => string
   onOutcome: (outcome: string) => void
   /** All together; default 256 */
@@ -61,7 +64,18 @@ async function readerOf(
   const address = addressOf(request)
   try {
     refuseCredentialsInUrl(request.url)
-    return await authenticateReader({ authorization: singleAuthorization(request.raw.rawHeaders), address }, context)
+    const authorization = singleAuthorization(request.raw.rawHeaders)
+    const reader = await authenticateReader({ authorization, address }, context)
+    const { clientId, method, credentialId } = reader
+    await context.verifications.record({
+      type: 'revocation_feed.read',
+      outcome: 'success',
+      client_id: clientId,
+      address,
+      method,
+      credential: credentialId,
+    })
+    return reader
   } catch (error) {
     if (error instanceof OAuthError) await context.limits.afterFailure(address)
     const told = await recordRefusal(error, 'revocation_feed.refused', { address }, undefined, context)

@@ -100,6 +100,22 @@ it('gives pages, none of which leaves out or repeats an item', async () => {
   expect(seen).toEqual(['t0', 't1', 't3', 't4', 't6'])
 })
 
+it('puts on record who reads', async () => {
+  await read()
+  const row = await server.authority.store.database
+    .selectFrom('audit_events')
+    .select('event')
+    .where('type', '=', 'revocation_feed.read')
+    .orderBy('sequence', 'desc')
+    .executeTakeFirstOrThrow()
+  expect(JSON.parse(row.event)).toMatchObject({
+    outcome: 'success',
+    client_id: reader.id,
+    method: 'client_secret_basic',
+    credential: reader.secretId,
+  })
+})
+
 it('reads all to an administrator with audit:read or clients:read, by Bearer token', async () => {
   await revoke('mine', testAudience)
   await revoke('foreign', 'https://other.example.com')

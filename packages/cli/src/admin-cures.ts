@@ -32,6 +32,8 @@ function cureFor(path: string, status: number): string | undefined {
     return 'change the one there is with: countersign client update ID'
   if (status === 409 && part === 'secrets')
     return `revoke one with: countersign client secret revoke ${decodeURIComponent(id!)} SECRET_ID`
+  if (status === 409 && noun === 'services' && id !== undefined)
+    return `see its keys with: countersign service get ${decodeURIComponent(id)}`
   return undefined
 }
 
@@ -39,6 +41,10 @@ function listCommand(noun: string, client: string | undefined, part: string | un
   if (noun === 'clients' && client !== undefined && part === 'secrets')
     return `countersign client secret list ${client}`
   if (noun === 'clients' && client !== undefined && part === 'keys') return `countersign client key list ${client}`
-  const commands: Record<string, string> = { apis: 'countersign api list', 'signing-keys': 'countersign key list' }
+  const commands: Record<string, string> = {
+    apis: 'countersign api list',
+    services: 'countersign service list',
+    'signing-keys': 'countersign key list',
+  }
   return commands[noun] ?? 'countersign client list'
 }

@@ -56,6 +56,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./commands/key.ts')).keyCommands,
   },
   {
+    name: 'service',
+    description: 'services that sign their own tokens: key pairs, and the public keys that verifiers get',
+    load: async () => (await import('./commands/service.ts')).serviceCommands,
+  },
+  {
     name: 'audit',
     description: 'the audit trail: watch, search, prove whole',
     load: async () => (await import('./commands/audit.ts')).auditCommands,

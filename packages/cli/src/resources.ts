@@ -55,6 +55,13 @@ export interface Grant {
   created_at: string
 }
 
+export interface Service {
+  name: string
+  jwks: { keys: Record<string, string>[] }
+  created_at: string
+  updated_at: string
+}
+
 export interface SigningKey {
   kid: string
   algorithm: string

@@ -11,6 +11,7 @@ import { pruneRevocations } from './revocation/feed.ts'
 import { Revocations } from './revocation/revocations.ts'
 import { checkMasterKey } from './sealing/check-master-key.ts'
 import type { MasterKey } from './sealing/master-key.ts'
+import { ServiceKeySets } from './services/service-key-sets.ts'
 import { KeyRing } from './signing-keys/key-ring.ts'
 import { ensureSigningKey, type LifecycleContext, tendSigningKeys } from './signing-keys/lifecycle.ts'
 import { ChangeFeed, pruneChanges } from './storage/change-feed.ts'
@@ -45,6 +46,7 @@ export interface Authority {
   readonly masterKey: MasterKey
   readonly keyRing: KeyRing
   readonly clients: ClientDirectory
+  readonly services: ServiceKeySets
   readonly assertions: SingleUseAssertions
   readonly credentialUse: CredentialUse
   readonly revocations: Revocations
@@ -79,6 +81,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       onError: (error) => settings.onError?.('reading the signing keys', error),
     })
     const clients = new ClientDirectory({ store, feed })
+    const services = new ServiceKeySets({ store, feed })
     const credentialUse = new CredentialUse(store, now)
     const revocations = new Revocations({ store, feed, now })
     const keys: LifecycleContext = {
@@ -109,6 +112,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       masterKey: settings.masterKey,
       keyRing,
       clients,
+      services,
       assertions: assertionsFor(store, settings, now, restored),
       credentialUse,
       revocations,

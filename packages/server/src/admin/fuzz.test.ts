@@ -33,12 +33,23 @@ const value = fc.oneof(
 )
 const members = [
   ...['id', 'audience', 'name', 'scopes', 'signing_alg', 'token_ttl', 'introspectors', 'disabled', 'default_audience'],
-  ...['auth_methods', 'assertion_audience', 'jwks_uri', 'with_secret', 'label', 'expires_in', 'expires_at', 'jwk'],
+  ...[
+    'auth_methods',
+    'assertion_audience',
+    'jwks_uri',
+    'with_secret',
+    'label',
+    'expires_in',
+    'expires_at',
+    'jwk',
+    'jwks',
+  ],
   ...['algorithm', 'jti', 'exp', 'client_id', 'type', 'outcome', 'events', 'reason', 'count', '__proto__'],
 ]
 const body = fc.oneof(
   fc.dictionary(fc.constantFrom(...members), value, { maxKeys: 6 }).map((object) => JSON.stringify(object)),
   value.map((any) => JSON.stringify(any) ?? ''),
+  fc.record({ jwks: fc.record({ keys: value }) }).map((set) => JSON.stringify(set)),
   fc
     .record({ jwk: fc.dictionary(fc.constantFrom('kty', 'crv', 'x', 'y', 'n', 'e', 'alg', 'kid', 'use'), value) })
     .map((key) => JSON.stringify(key)),
@@ -46,10 +57,20 @@ const body = fc.oneof(
 )
 const segment = text.map((any) => encodeURIComponent(any.toWellFormed()) || 'x')
 const path = fc.oneof(
-  fc.constantFrom('/apis', '/clients', '/signing-keys', '/signing-keys/rotate', '/audit-events', '/revocations'),
+  fc.constantFrom(
+    '/apis',
+    '/clients',
+    '/services',
+    '/signing-keys',
+    '/signing-keys/rotate',
+    '/audit-events',
+    '/revocations',
+  ),
   segment.map((id) => `/apis/${id}`),
   segment.map((id) => `/clients/${id}`),
   segment.map((id) => `/signing-keys/${id}/revoke`),
+  fc.oneof(fc.constant('order'), segment).map((name) => `/services/${name}`),
+  fc.tuple(fc.constant('order'), segment).map(([name, kid]) => `/services/${name}/keys/${kid}`),
   fc
     .tuple(fc.oneof(fc.constant('svc-a'), segment), fc.constantFrom('secrets', 'keys', 'grants'), fc.option(segment))
     .map(([id, what, one]) => `/clients/${id}/${what}${one === null ? '' : `/${one}`}`),
@@ -80,6 +101,7 @@ describeStores('whatever is sent to the admin API', (kind) => {
     server = await openAdminApi({ kind })
     await server.call('POST', '/apis', { audience: 'urn:orders', scopes: [{ name: 'read' }] })
     await server.call('POST', '/clients', { id: 'svc-a' })
+    await server.call('PUT', '/services/order', { jwks: { keys: [] } })
   })
   afterAll(() => server.close())
 

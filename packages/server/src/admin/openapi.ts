@@ -47,7 +47,7 @@ export async function describeRoutes(app: FastifyInstance, tokenEndpoint: string
       info: {
         title: 'Countersign admin API',
         description:
-          'APIs, clients, their credentials and grants, signing keys and the audit log. Times are RFC 3339 in UTC, ' +
+          'APIs, clients, their credentials and grants, services, signing keys and the audit log. Times are RFC 3339 in UTC, ' +
           'durations whole seconds. Lists are paged by `cursor`. Errors are RFC 9457 problems with a `code`.',
         version: '1',
       },

@@ -8,6 +8,7 @@ import { clientRoutes } from '../clients/routes.ts'
 import { secretRoutes } from '../clients/secret-routes.ts'
 import { endpointUrl } from '../http/discovery.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
+import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
 import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
@@ -27,6 +28,7 @@ const resources = [
   secretRoutes,
   keyRoutes,
   grantRoutes,
+  serviceRoutes,
   signingKeyRoutes,
   revocationAdminRoutes,
   auditRoutes,

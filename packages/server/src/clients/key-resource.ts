@@ -1,12 +1,12 @@
-import { importPublicJwk, jwkThumbprint, type PublicJwk, TokenError, type VerificationKey } from '@countersign/tokens'
+import { jwkThumbprint, type PublicJwk, type VerificationKey } from '@countersign/tokens'
 import { z } from 'zod'
-import { exactly, isOneLine, line, time, toTime, toTimeOrNull } from '../admin/fields.ts'
+import { exactly, line, time, toTime, toTimeOrNull } from '../admin/fields.ts'
+import { givenJwk, readPublicKey } from '../admin/public-key.ts'
 import { invalid } from '../admin/request-validation.ts'
-import { Problem } from '../http/problem.ts'
 import type { ClientKeyRow } from '../storage/tables.ts'
 
 export const newKey = exactly({
-  jwk: z.record(z.string(), z.unknown()).meta({ description: 'A public JWK (RFC 7517)' }),
+  jwk: givenJwk,
   label: line(100).optional(),
 })
 
@@ -37,7 +37,7 @@ export interface CheckedKey {
  * @throws Problem `invalid_key`, `weak_key`, `invalid`
  */
 export function checkKey(jwk: Record<string, unknown>): CheckedKey {
-  const key = imported(jwk)
+  const key = readPublicKey(jwk, 'jwk')
   const thumbprint = jwkThumbprint(key.jwk)
   const kid = key.kid ?? thumbprint
   if (!kidPattern.test(kid)) {
@@ -57,17 +57,6 @@ export function viewKey(row: ClientKeyRow): z.infer<typeof clientKey> {
     label: row.label,
     created_at: toTime(row.created_at),
     last_used_at: toTimeOrNull(row.last_used_at),
-  }
-}
-
-function imported(jwk: Record<string, unknown>): VerificationKey {
-  try {
-    return importPublicJwk(jwk)
-  } catch (error) {
-    if (!(error instanceof TokenError)) throw error
-    const message = isOneLine(error.message) ? error.message : 'the key cannot be used'
-    const path = error.part === undefined ? 'jwk' : `jwk.${error.part}`
-    throw new Problem(422, error.code, message, { errors: [{ path, message }] })
   }
 }
 

@@ -11,6 +11,7 @@ import { isLoopbackHttp } from '../clients/client-resource.ts'
 import { introspectionRoutes } from '../introspection/routes.ts'
 import { revocationFeedRoutes } from '../revocation/feed-routes.ts'
 import { revocationRoutes } from '../revocation/routes.ts'
+import { serviceKeySetRoute } from '../services/key-set-route.ts'
 import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
@@ -72,6 +73,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   })
   answerWithProblems(app)
   discoveryRoutes(app, authority)
+  serviceKeySetRoute(app, authority)
   healthRoutes(app, authority, () => closing || options.isDraining?.() === true)
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })

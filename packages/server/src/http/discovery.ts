@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Authority } from '../authority.ts'
 import { clientAuthMethods } from '../client-auth/client-auth-methods.ts'
 import { assertionAlgorithms } from '../client-auth/private-key-jwt.ts'
 import { grantTypes } from '../grants/grant-types.ts'
+import { createKeySet, sendKeySet } from './key-set.ts'
 
 /** What anybody may know: the metadata (RFC 8414) and the public keys (RFC 7517). */
 export function discoveryRoutes(app: FastifyInstance, authority: Authority): void {
@@ -15,9 +15,7 @@ export function discoveryRoutes(app: FastifyInstance, authority: Authority): voi
   let set = keySet(authority)
   app.get('/.well-known/jwks.json', async (request, reply) => {
     if (set.version !== authority.keyRing.version) set = keySet(authority)
-    reply.header('cache-control', 'public, max-age=300').header('etag', set.etag)
-    if (request.headers['if-none-match'] === set.etag) return reply.code(304).send()
-    return reply.type('application/json').send(set.text)
+    return sendKeySet(request, reply, set)
   })
 }
 
@@ -56,6 +54,5 @@ function metadataPaths(issuer: string): Set<string> {
 }
 
 function keySet({ keyRing }: Authority) {
-  const text = JSON.stringify({ keys: keyRing.published.map(({ publicJwk }) => publicJwk) })
-  return { version: keyRing.version, text, etag: `"${hash('sha256', text).slice(0, 32)}"` }
+  return { version: keyRing.version, ...createKeySet(keyRing.published.map(({ publicJwk }) => publicJwk)) }
 }

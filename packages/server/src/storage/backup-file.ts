@@ -18,6 +18,7 @@ export const backupTables = {
   client_secrets: ['id'],
   client_keys: ['id'],
   client_grants: ['client_id', 'api_id'],
+  services: ['name'],
   signing_keys: ['kid'],
   revocations: ['revision'],
   used_assertions: ['id'],

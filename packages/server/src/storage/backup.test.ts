@@ -3,12 +3,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { generateSigningKey } from '@countersign/tokens'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { chainHash, chainStart, isHeadSigned } from '../audit/chain.ts'
 import type { AuditHead } from '../audit/event.ts'
 import { addKeyClient, askToken, issuer, kidOf, publishedKids } from '../replicas.fixture.ts'
 import { createMasterKey, generateMasterKey } from '../sealing/master-key.ts'
 import { postForm, startTestServer, type TestClient, type TestServer } from '../server.fixture.ts'
+import { setService } from '../services/manage-services.ts'
 import { revokeSigningKey, rotateSigningKey } from '../signing-keys/lifecycle.ts'
 import { backupStore } from './backup.ts'
 import { openStore } from './open.ts'
@@ -111,6 +113,24 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
     expect(after.status).toBe(200)
     expect(after.json.scope).toBe(before.json.scope)
     expect((await postForm(`${restored.url}/oauth/token`, assertion(seconds()))).status).toBe(200)
+  })
+
+  it('publishes the keys of services that the backup knew, and no others', async () => {
+    const [known, later] = [
+      (await generateSigningKey('EdDSA')).publicJwk,
+      (await generateSigningKey('EdDSA')).publicJwk,
+    ]
+    await setService('order', [known], source.authority, {})
+    await backupStore(source.authority.store, file, seconds)
+    // A server of the target's own, which leaves before the restore.
+    const before = await startTestServer({ databaseUrl: target.url, masterKey, issuer })
+    await setService('stray', [later], before.authority, {})
+    await before.close()
+    await restore(target, { replace: true })
+    const restored = await serve(target.url)
+    const keySet = async (name: string) => (await fetch(`${restored.url}/${name}/.well-known/jwks.json`)).json()
+    expect(await keySet('order')).toEqual({ keys: [known] })
+    expect(await keySet('stray')).toMatchObject({ status: 404 })
   })
 
   it('signs with new keys only, and publishes the old ones while their tokens live', async () => {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { notifyChannel } from './notify-channel.ts'
 import type { Store, StoreTransaction } from './store.ts'
 
-export type ChangeKind = 'client' | 'api' | 'signing_key' | 'revocation'
+export type ChangeKind = 'client' | 'api' | 'service' | 'signing_key' | 'revocation'
 
 export interface Change {
   revision: number

@@ -4,6 +4,7 @@ import type { Tables } from './tables.ts'
 /** In order; a migration that has landed is never edited, a new one is added below it. */
 const migrations: Record<string, Migration> = {
   '001-foundation': { up: createFoundation },
+  '002-services': { up: createServices },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }
@@ -140,6 +141,16 @@ async function createFoundation(database: Kysely<unknown>): Promise<void> {
     .createTable('settings')
     .addColumn('name', 'text', (column) => column.primaryKey().notNull())
     .addColumn('value', 'text', (column) => column.notNull())
+    .execute()
+}
+
+async function createServices(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable('services')
+    .addColumn('name', 'text', (column) => column.primaryKey().notNull())
+    .addColumn('keys', 'text', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('updated_at', 'bigint', (column) => column.notNull())
     .execute()
 }
 

@@ -269,7 +269,7 @@ async function warningsOf(
     .executeTakeFirstOrThrow()
   return [
     `the backup is of ${since}: what was changed or recorded after that is not in it`,
-    `clients that were disabled or deleted, secrets, keys and grants that were withdrawn after ${since} are back (${secrets} secrets in all): withdraw them again`,
+    `clients that were disabled or deleted, secrets, keys and grants that were withdrawn, and keys of services that were removed after ${since} are back (${secrets} secrets in all): withdraw them again`,
     signingKeys === 'revoke'
       ? `every signing key of the backup is revoked, and every token signed by them: ${replacedKeys.join(', ') || 'none'}`
       : `signing keys of the backup no longer sign, but verify while their tokens live; revoke those that were revoked after ${since}: ${replacedKeys.join(', ') || 'none'}`,

@@ -8,6 +8,7 @@ export interface Tables {
   client_secrets: ClientSecretRow
   client_keys: ClientKeyRow
   client_grants: ClientGrantRow
+  services: ServiceRow
   signing_keys: SigningKeyRow
   revocations: RevocationRow
   used_assertions: UsedAssertionRow
@@ -73,6 +74,15 @@ export interface ClientGrantRow {
   /** JSON list of scope names */
   scopes: string
   created_at: number
+}
+
+export interface ServiceRow {
+  /** Without `-service` at its end */
+  name: string
+  /** JSON list of public JWKs as they are published */
+  keys: string
+  created_at: number
+  updated_at: number
 }
 
 export interface SigningKeyRow {

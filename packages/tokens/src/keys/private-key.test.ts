@@ -18,9 +18,10 @@ describe.each(['ES256', 'RS256', 'EdDSA'] as const)('a generated %s key', async 
     for (const name of ['d', 'p', 'q', 'k']) expect(publicJwk).not.toHaveProperty(name)
   })
 
-  it('comes back from PKCS#8 PEM, also with its line breaks spelled out', () => {
+  it('comes back from PKCS#8 PEM, also with its line breaks spelled out, and in quotes', () => {
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-    for (const text of [pem, pem.replaceAll('\n', '\\n')]) {
+    const spelled = pem.replaceAll('\n', '\\n')
+    for (const text of [pem, spelled, `"${spelled}"`, `'${spelled}'`]) {
       const { key, publicJwk: read } = importPrivatePem(text)
       expect(jwkThumbprint(read)).toBe(kid)
       expect(key.equals(privateKey)).toBe(true)

@@ -29,9 +29,12 @@ export function importPrivateJwk(jwk: unknown): PrivateKey {
   return { key, publicJwk: given.jwk }
 }
 
-/** A private key from PEM (PKCS#8, SEC 1 or PKCS#1, not encrypted); `\n` may be spelled out, as in environment files. */
+/**
+ * A private key from PEM (PKCS#8, SEC 1 or PKCS#1, not encrypted). As in environment files, `\n` may be spelled out, and
+ * the whole be quoted: docker's --env-file keeps the quotes that shells and others take away.
+ */
 export function importPrivatePem(pem: string): PrivateKey {
-  const key = load(() => createPrivateKey(pem.replaceAll('\\n', '\n')))
+  const key = load(() => createPrivateKey(unquoted(pem.trim()).replaceAll('\\n', '\n')))
   const exported = load(() => createPublicKey(key).export({ format: 'jwk' }))
   return { key, publicJwk: importPublicJwk(exported).jwk }
 }
@@ -49,6 +52,11 @@ function signs(privateKey: KeyObject, publicKey: KeyObject, message: Buffer, dig
   } catch {
     return false
   }
+}
+
+function unquoted(text: string): string {
+  const [first] = text
+  return (first === '"' || first === "'") && text.length > 1 && text.at(-1) === first ? text.slice(1, -1) : text
 }
 
 function load<T>(loader: () => T): T {

@@ -47,11 +47,12 @@ export function restoreCommand(program: Command, description: string): void {
 }
 
 async function backup(file: string, options: BackupOptions): Promise<void> {
-  const { backupStore, openStore } = await import('@countersign/server')
+  const { backupStore, createMasterKey, openStore } = await import('@countersign/server')
   const { readConfig } = await import('../server-config.ts')
-  const store = await openStore((await readConfig(options.config)).database_url)
+  const config = await readConfig(options.config)
+  const store = await openStore(config.database_url)
   try {
-    const { rows, createdAt } = await backupStore(store, file)
+    const { rows, createdAt } = await backupStore(store, file, createMasterKey(config.master_key))
     const summary = { file, rows, created_at: timeText(createdAt) }
     printResource(summary, options, Object.entries(summary))
     if (!options.json) note('\nIt is of use only with the master key: keep that one elsewhere.')

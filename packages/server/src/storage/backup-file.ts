@@ -1,3 +1,4 @@
+import { createHmac, type Hmac, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
@@ -44,23 +45,32 @@ export interface BackupRow {
 }
 
 /**
- * Writes gzipped lines of JSON: a header, each row as [table, row], and how many there were. The file appears under its
- * name only when it is whole and on the disk, readable by its owner alone: it holds hashes and sealed keys.
+ * Writes gzipped lines of JSON: a header, each row as [table, row], and how many there were, with an HMAC over all
+ * before it: whoever can write the file cannot add a client of his own. The file appears under its name only when it is
+ * whole and on the disk, readable by its owner alone: it holds hashes and sealed keys.
+ * @param key the master key's for backups
  * @returns how many rows
  */
 export async function writeBackupFile(
   file: string,
   header: BackupHeader,
   rows: AsyncIterable<BackupRow>,
+  key: KeyObject,
 ): Promise<number> {
   let count = 0
+  const mac = createHmac('sha256', key)
+  const authenticated = (value: unknown) => {
+    const line = `${JSON.stringify(value)}\n`
+    mac.update(line)
+    return line
+  }
   async function* lines() {
-    yield `${JSON.stringify({ format, version, ...header })}\n`
+    yield authenticated({ format, version, ...header })
     for await (const { table, row } of rows) {
       count += 1
-      yield `${JSON.stringify([table, row])}\n`
+      yield authenticated([table, row])
     }
-    yield `${JSON.stringify({ rows: count })}\n`
+    yield `${JSON.stringify({ rows: count, mac: mac.digest('base64url') })}\n`
   }
   const partial = `${file}.partial`
   try {
@@ -76,36 +86,55 @@ export async function writeBackupFile(
 }
 
 /**
- * @returns the header, and the rows, whose end is only reached when the file was whole
- * @throws StoreError `bad_backup` when the file is not a backup, is cut off or damaged, or is of a newer version
+ * @returns the header, and the rows, whose end is only reached when the file was whole and made under this key: nothing
+ *   of them may count before
+ * @throws StoreError `bad_backup` when the file is not a backup, is cut off or damaged, or is of a newer version;
+ *   `wrong_master_key` when it was made under another one, or altered
  */
 export async function readBackupFile(
   file: string,
+  key: KeyObject,
 ): Promise<{ header: BackupHeader; rows: AsyncGenerator<BackupRow, void>; close: () => void }> {
   const lines = linesOf(file)
   const first = await lines.next()
   const header = parse(first.value ?? '') as BackupHeader & { format?: unknown; version?: unknown }
   if (header?.format !== format) throw bad('it is not a backup that countersign made')
   if (header.version !== version) throw bad('it was made by a newer version of countersign: restore it with that one')
-  return { header, rows: rowsOf(lines), close: () => void lines.return() }
+  return {
+    header,
+    rows: rowsOf(lines, createHmac('sha256', key).update(`${first.value}\n`)),
+    close: () => void lines.return(),
+  }
 }
 
-async function* rowsOf(lines: AsyncGenerator<string, void>): AsyncGenerator<BackupRow, void> {
+async function* rowsOf(lines: AsyncGenerator<string, void>, mac: Hmac): AsyncGenerator<BackupRow, void> {
   let count = 0
   for await (const line of lines) {
     const value = parse(line)
     if (!Array.isArray(value)) {
       if ((value as { rows?: unknown } | null)?.rows !== count) throw bad('rows are missing')
+      checkMac(mac, (value as { mac?: unknown }).mac)
       // To the end of the file, where its checksum stands.
       if (!(await lines.next()).done) throw bad('something follows its end')
       return
     }
+    mac.update(`${line}\n`)
     const [table, row] = value
     if (!Object.hasOwn(backupTables, String(table)) || !isRow(row)) throw bad(`row ${count + 1} is not one of ours`)
     count += 1
     yield { table, row }
   }
   throw bad('it is cut off')
+}
+
+function checkMac(mac: Hmac, written: unknown): void {
+  const expected = mac.digest()
+  const given = Buffer.from(String(written), 'base64url')
+  if (given.length === expected.length && timingSafeEqual(given, expected)) return
+  throw new StoreError(
+    'wrong_master_key',
+    'the backup cannot be restored: it was made under another master key, or altered since',
+  )
 }
 
 async function* linesOf(file: string): AsyncGenerator<string, void> {

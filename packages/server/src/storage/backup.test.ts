@@ -103,7 +103,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
   })
 
   it('lets clients go on with the secrets, keys and grants that they have', async () => {
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     clock += 3_600_000
     await restore(target)
     clock += 60_000
@@ -121,7 +121,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
       (await generateSigningKey('EdDSA')).publicJwk,
     ]
     await setService('order', [known], source.authority, {})
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     // A server of the target's own, which leaves before the restore.
     const before = await startTestServer({ databaseUrl: target.url, masterKey, issuer })
     await setService('stray', [later], before.authority, {})
@@ -135,7 +135,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
 
   it('signs with new keys only, and publishes the old ones while their tokens live', async () => {
     const old = kidOf((await askToken(source, client)).json.access_token)
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     const summary = await restore(target)
     const restored = await serve(target.url)
     const kid = kidOf((await askToken(restored, client)).json.access_token)
@@ -146,7 +146,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
 
   it('revokes the old keys where it is told to', async () => {
     const old = kidOf((await askToken(source, client)).json.access_token)
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     await restore(target, { signingKeys: 'revoke' })
     const restored = await serve(target.url)
     expect(await publishedKids(restored)).not.toContain(old)
@@ -157,7 +157,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
   it('accepts no assertion that may have been used when the store did not yet know', async () => {
     const used = assertion(seconds())
     expect((await postForm(`${source.url}/oauth/token`, used)).status).toBe(200)
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     clock += 5_000
     const usedLater = assertion(seconds())
     expect((await postForm(`${source.url}/oauth/token`, usedLater)).status).toBe(200)
@@ -173,7 +173,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
 
   it('begins new audit chains, leaves the old ones whole, and says what it is', async () => {
     await askToken(source, client)
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     clock += 86_400_000
     await restore(target)
     const restored = await serve(target.url)
@@ -199,7 +199,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
       .execute()
     const kid = await rotateSigningKey('ES256', source.authority.keys)
     await revokeSigningKey(kid, source.authority.keys)
-    await backupStore(store, file, seconds)
+    await backupStore(store, file, createMasterKey(masterKey), seconds)
     await restore(target)
     const restored = await openStore(target.url)
     expect(await restored.database.selectFrom('settings').select('value').where('name', '=', name).execute()).toEqual(
@@ -218,7 +218,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
     const writing = (async () => {
       while (!over) await askToken(source, client)
     })()
-    for (let index = 0; index < 3; index++) await backupStore(writer, file, seconds)
+    for (let index = 0; index < 3; index++) await backupStore(writer, file, createMasterKey(masterKey), seconds)
     over = true
     await writing
     await writer.close()
@@ -229,7 +229,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
   })
 
   it('is refused by a database that is in use, unless that is to be replaced', async () => {
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     await restore(target)
     await expect(restore(target)).rejects.toMatchObject({
       code: 'bad_backup',
@@ -247,7 +247,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
   })
 
   it('takes nothing back that was changed since, once it is replaced', async () => {
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     await source.addClient('svc-since')
     await restore(target)
     await restore(target, { replace: true })
@@ -256,13 +256,47 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
   })
 
   it('cannot be opened under another master key, and then nothing is restored', async () => {
-    await backupStore(source.authority.store, file, seconds)
+    await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     const other = createMasterKey(generateMasterKey())
     await expect(restore(target, { masterKey: other })).rejects.toMatchObject({ code: 'wrong_master_key' })
     const store = await openStore(target.url)
     for (const table of ['clients', 'settings', 'audit_events', 'signing_keys'] as const) {
       expect(await store.database.selectFrom(table).selectAll().execute()).toEqual([])
     }
+    await store.close()
+  })
+})
+
+describe('a backup that somebody else could write', () => {
+  it.each([
+    [
+      'adds a client',
+      (lines: string[]) =>
+        lines.splice(-2, 0, lines.find((line) => line.startsWith('["clients"'))!.replaceAll('"svc"', '"evil"')),
+    ],
+    [
+      'enables another audience',
+      (lines: string[]) =>
+        lines.splice(0, lines.length, ...lines.map((line) => line.replace('https://orders', 'https://evil'))),
+    ],
+    [
+      'changes only the header',
+      (lines: string[]) => lines.splice(0, 1, lines[0]!.replace(/"createdAt":\d+/, '"createdAt":1')),
+    ],
+  ])('is refused whole when he %s', async (_what, forge) => {
+    const home = await database('sqlite')
+    const server = await serve(home.url)
+    await server.addClient('svc')
+    await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
+    const lines = gunzipSync(readFileSync(file)).toString().trimEnd().split('\n')
+    forge(lines)
+    const end = JSON.parse(lines.pop()!)
+    lines.push(JSON.stringify({ ...end, rows: lines.length - 1 }))
+    writeFileSync(file, gzipSync(`${lines.join('\n')}\n`))
+    const target = await database('sqlite')
+    await expect(restore(target)).rejects.toMatchObject({ code: 'wrong_master_key' })
+    const store = await openStore(target.url)
+    expect(await store.database.selectFrom('clients').selectAll().execute()).toEqual([])
     await store.close()
   })
 })
@@ -274,7 +308,7 @@ describe.each(kinds)('a backup put in the place of its own store on %s', (kind) 
     const client = await server.addClient('svc')
     const assertion = await addKeyClient(server, 'svc-key')
     const kid = kidOf((await askToken(server, client)).json.access_token)
-    await backupStore(server.authority.store, file, seconds)
+    await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     await revokeSigningKey(kid, server.authority.keys)
     const form = assertion(seconds())
     expect((await postForm(`${server.url}/oauth/token`, form)).status).toBe(200)
@@ -300,7 +334,7 @@ describe('a replica that goes on while its store is replaced', () => {
   it.skipIf(kinds.length < 2)('forgets the clients that it knew', async () => {
     const home = await database('postgres')
     const server = await serve(home.url)
-    await backupStore(server.authority.store, file, seconds)
+    await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     const client = await server.addClient('svc')
     expect((await askToken(server, client)).status).toBe(200)
     await restore(home, { replace: true })
@@ -323,7 +357,7 @@ describe('a backup file', () => {
 
   it('is for its owner alone, and holds no secret in clear', async () => {
     const client = await server.addClient('svc')
-    const summary = await backupStore(server.authority.store, file, seconds)
+    const summary = await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(text()).not.toContain(client.secret)
     expect(text()).not.toContain(masterKey)
@@ -332,19 +366,19 @@ describe('a backup file', () => {
   })
 
   it('replaces an older one only when it is whole', async () => {
-    await backupStore(server.authority.store, file, seconds)
+    await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     const before = readFileSync(file)
     const { database } = server.authority.store
     await database.schema.alterTable('used_assertions').renameTo('hidden').execute()
-    await expect(backupStore(server.authority.store, file, seconds)).rejects.toThrow()
+    await expect(backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)).rejects.toThrow()
     expect(readFileSync(file)).toEqual(before)
     expect(readdirSync(folder)).toEqual(['store.backup'])
   })
 
   it('is refused where it cannot be written, and leaves the store usable', async () => {
-    await expect(backupStore(server.authority.store, join(folder, 'no', 'such', 'folder'), seconds)).rejects.toThrow(
-      /ENOENT/,
-    )
+    await expect(
+      backupStore(server.authority.store, join(folder, 'no', 'such', 'folder'), createMasterKey(masterKey), seconds),
+    ).rejects.toThrow(/ENOENT/)
     await server.addClient('svc')
   })
 
@@ -367,7 +401,7 @@ describe('a backup file', () => {
     ['of a newer version', () => rewrite((whole) => whole.replace('"version":1', '"version":2'))],
     ['of a newer schema', () => rewrite((whole) => whole.replace('"001-foundation"', '"001-foundation","999-later"'))],
   ])('that is %s is refused, and nothing is restored', async (_how, damage) => {
-    await backupStore(server.authority.store, file, seconds)
+    await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     damage()
     const failure = await restore(target).catch((error) => error)
     expect(failure).toMatchObject({

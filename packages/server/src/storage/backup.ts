@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import type { MasterKey } from '../sealing/master-key.ts'
 import { type BackupRow, type BackupTable, backupTables, type Row, writeBackupFile } from './backup-file.ts'
 import type { Store } from './store.ts'
 import type { Tables } from './tables.ts'
@@ -20,6 +21,7 @@ export interface BackupSummary {
 export async function backupStore(
   store: Store,
   file: string,
+  masterKey: MasterKey,
   now: () => number = () => Math.floor(Date.now() / 1000),
 ): Promise<BackupSummary> {
   return store.database.connection().execute(async (connection) => {
@@ -34,7 +36,7 @@ export async function backupStore(
         .executeTakeFirstOrThrow()
       const createdAt = now()
       const header = { createdAt, revision, migrations: await migrationsOf(connection) }
-      const rows = await writeBackupFile(file, header, allRows(connection))
+      const rows = await writeBackupFile(file, header, allRows(connection), masterKey.backupKey)
       return { file, rows, createdAt }
     } finally {
       await sql.raw('rollback').execute(connection)

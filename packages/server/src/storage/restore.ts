@@ -53,7 +53,7 @@ const kept: readonly BackupTable[] = ['revocations', 'used_assertions', 'audit_e
 export async function restoreStore(store: Store, file: string, options: RestoreOptions): Promise<RestoreSummary> {
   const nowMilliseconds = options.nowMilliseconds ?? Date.now
   const restoredAt = Math.floor(nowMilliseconds() / 1000)
-  const backup = await readBackupFile(file)
+  const backup = await readBackupFile(file, options.masterKey.backupKey)
   const note: RestoreNote = {
     id: randomBytes(4).toString('hex'),
     backupAt: backup.header.createdAt,

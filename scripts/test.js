@@ -1,10 +1,11 @@
 // `npm test [-- VITEST ARGUMENTS]`: installs and starts what the tests need, runs them all, stops what it started.
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { installDependencies } from './install.js'
 import { modernNode, root } from './modern-node.js'
+import { removeFolder } from './services/remove-folder.js'
 import { closeServicesFolder, openServicesFolder } from './services/services-folder.js'
 import { startServices } from './services/start-services.js'
 import { unmountBelow } from './services/unmount-below.js'
@@ -21,10 +22,9 @@ let interrupted
 process.on('exit', () => {
   // What tests have started for themselves, where they were killed before they could stop it.
   signalTests('SIGKILL')
-  services?.stop()
   closeServicesFolder(servicesFolder)
   unmountBelow(folder)
-  rmSync(folder, { recursive: true, force: true })
+  removeFolder(folder)
 })
 // The tests end first, while their services still answer; then the `exit` above stops these.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

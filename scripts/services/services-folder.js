@@ -1,9 +1,9 @@
 // Where services keep their files: one folder a test run, so that what a killed test has left running can be found.
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pause, removeFolder } from './remove-folder.js'
 
 const variable = 'COUNTERSIGN_TEST_SERVICES_FOLDER'
-const processIdFiles = ['data/postmaster.pid', 'redis.pid']
 
 /** For this process and, by the environment, for all that it starts. */
 export function openServicesFolder() {
@@ -19,19 +19,31 @@ export function serviceFolder(name) {
   return mkdtempSync(join(process.env[variable] ?? openServicesFolder(), `${name}-`))
 }
 
-/** Stops by process id whatever still runs in the folder, and removes it. */
+/**
+ * Stops by process id whatever still runs in the folder, and removes it. Starts no program to do so: a second Ctrl-C
+ * would end that too.
+ */
 export function closeServicesFolder(folder) {
   for (const service of readdirSync(folder)) {
-    for (const file of processIdFiles) {
-      const path = join(folder, service, file)
-      if (!existsSync(path)) continue
-      try {
-        // PostgreSQL's immediate shutdown; Redis, which keeps nothing, ends by it too.
-        process.kill(Number.parseInt(readFileSync(path, 'utf8'), 10), file === 'redis.pid' ? 'SIGKILL' : 'SIGQUIT')
-      } catch {
-        // It has ended meanwhile.
-      }
-    }
+    const redis = processIdIn(join(folder, service, 'redis.pid'))
+    const postgres = processIdIn(join(folder, service, 'data', 'postmaster.pid'))
+    if (redis) signal(redis, 'SIGKILL')
+    // Its immediate shutdown; what it still writes meanwhile would keep the folder from going.
+    if (postgres) signal(postgres, 'SIGQUIT')
+    for (let tries = 0; postgres && tries < 500 && signal(postgres, 0); tries += 1) pause(10)
   }
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+  removeFolder(folder)
+}
+
+function processIdIn(file) {
+  return existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) : undefined
+}
+
+/** @returns whether there is such a process */
+function signal(processId, name) {
+  try {
+    return process.kill(processId, name)
+  } catch {
+    return false
+  }
 }

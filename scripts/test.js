@@ -39,6 +39,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 installDependencies()
 services = await startServices(say).catch((error) => {
   say(error.message)
+  console.log('0 passed, 1 failed')
   process.exit(1)
 })
 await runTests()

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { loadConfig } from '../config/load-config.ts'
@@ -90,6 +91,34 @@ it('answers every request that it took while it closes', async () => {
   await closed
   agent.destroy()
   expect(statuses).toEqual(Array(16).fill(200))
+})
+
+it('ends under load without closing a connection on a request', async () => {
+  const server = await start()
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 })
+  const failures: string[] = []
+  let answered = 0
+  const ask = () =>
+    new Promise<boolean>((resolve) => {
+      request(`${server.url}/.well-known/jwks.json`, { agent }, (response) => {
+        answered += 1
+        response.resume().on('end', () => resolve(true))
+      })
+        .on('error', (error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ECONNREFUSED') failures.push(error.code ?? error.message)
+          resolve(false)
+        })
+        .end()
+    })
+  const keepAsking = async () => {
+    while (await ask());
+  }
+  const load = Promise.all(Array.from({ length: 8 }, keepAsking))
+  while (answered < 100) await nextTurn()
+  await server.close()
+  await load
+  agent.destroy()
+  expect(failures).toEqual([])
 })
 
 it('serves metrics on a listener of their own, and nothing else there', async () => {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { Server as NetServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { createMemoryRateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -25,6 +26,9 @@ export interface RunningServer {
 }
 
 const defaultFile = 'countersign.yaml'
+
+/** Long enough for a request that is on its way: its answer tells a busy client to leave the connection. */
+const partingMilliseconds = 100
 
 /**
  * `countersign server`: runs until it is told to stop, then finishes what is in flight.
@@ -59,11 +63,16 @@ export async function startServer(
   }
   const close = async () => {
     draining = true
+    // Who keeps a connection alive leaves it by himself, rather than find it closed under his next request.
+    listening?.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
     if (config.shutdown_delay > 0) {
-      // Who keeps a connection alive leaves it by himself, rather than find it closed under his next request.
-      listening?.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
       logger.info(`not ready any more; closing in ${config.shutdown_delay} s`)
       await setTimeout(config.shutdown_delay * 1000)
+    }
+    if (listening) {
+      // An HTTP server's own close would cut connections on which a request is on its way.
+      NetServer.prototype.close.call(listening)
+      await setTimeout(partingMilliseconds)
     }
     await closeAll()
   }

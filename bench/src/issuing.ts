@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { type Figure, median, percent, perSecond } from './figures.ts'
 import { type Program, startProgram } from './process.ts'
 
@@ -41,7 +42,7 @@ export async function benchIssuing(): Promise<Figure[]> {
 }
 
 function drive(name: string, { port, path, body }: Record<string, unknown>, forMilliseconds: number): number {
-  const load = new URL('./load.ts', import.meta.url).pathname
+  const load = fileURLToPath(new URL('./load.ts', import.meta.url))
   const args = [load, String(port), String(connections), String(forMilliseconds), String(path), String(body)]
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...args]
   const pin = spawnSync('taskset', ['-c', '1', 'true']).status === 0 ? ['taskset', '-c', '1'] : []

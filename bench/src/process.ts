@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 
 const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
 
@@ -17,7 +18,7 @@ export async function startProgram(
   file: URL,
   options: { core?: number; args?: string[]; environment?: NodeJS.ProcessEnv } = {},
 ): Promise<Program> {
-  const command = [process.execPath, ...flags, file.pathname, ...(options.args ?? [])]
+  const command = [process.execPath, ...flags, fileURLToPath(file), ...(options.args ?? [])]
   const pinned = canPin && options.core !== undefined ? ['taskset', '-c', String(options.core), ...command] : command
   const child = spawn(pinned[0] as string, pinned.slice(1), {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -28,7 +29,7 @@ export async function startProgram(
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
       if (line.startsWith('{')) resolve(JSON.parse(line))
     })
-    child.on('exit', (code) => reject(new Error(`${file.pathname} ended with ${code} before it was ready`)))
+    child.on('exit', (code) => reject(new Error(`${fileURLToPath(file)} ended with ${code} before it was ready`)))
   })
   return {
     child,

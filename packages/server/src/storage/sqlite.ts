@@ -37,6 +37,7 @@ export async function openSqliteStore(path: string): Promise<Store> {
     await migrate(database)
   } catch (error) {
     await database.destroy()
+    if (error instanceof StoreError) throw error
     throw new StoreError('unavailable', `the database file ${path} cannot be used: ${(error as Error).message}`)
   }
   const listeners = new Set<() => void>()
@@ -84,10 +85,12 @@ class SqliteThread {
   readonly ready: Promise<void>
   readonly #worker: Worker
   readonly #waiting = new Map<number, { resolve: (answer: SqliteAnswer) => void; reject: (error: Error) => void }>()
+  readonly #path: string
   #nextId = 1
   #ended: Error | undefined
 
   constructor(path: string) {
+    this.#path = path
     this.#worker = new Worker(new URL(workerFile, import.meta.url), {
       workerData: { path },
       // It only passes rows on: a large nursery would be memory for nothing.
@@ -120,7 +123,7 @@ class SqliteThread {
       this.#worker.ref()
       this.#worker.postMessage({ id, ask } satisfies SqliteRequest)
     })
-    if (answer.error) throw asStoreError(answer.error)
+    if (answer.error) throw asStoreError(answer.error, this.#path)
     return answer
   }
 
@@ -130,10 +133,15 @@ class SqliteThread {
   }
 }
 
+/** Permission, read-only, I/O, corrupt, full, cannot open, not a database */
+const faultsOfTheFile = new Set([3, 8, 10, 11, 13, 14, 26])
+
 /** https://www.sqlite.org/rescode.html: 19 is a constraint; busy, full, I/O and the like mean that the store is away. */
-function asStoreError(error: { message: string; number: number }): Error {
+function asStoreError(error: { message: string; number: number }, path: string): Error {
   const primary = error.number & 0xff
   if (primary === 19) return new StoreError('conflict', error.message)
+  if (faultsOfTheFile.has(primary))
+    return new StoreError('unavailable', `the database file ${path} cannot be used: ${error.message}`)
   return new StoreError('unavailable', `the database failed: ${error.message}`)
 }
 

@@ -3,6 +3,7 @@
 import { startPostgres } from './postgres.js'
 import { postgresPrograms } from './postgres-programs.js'
 import { redisProgram, startRedis } from './redis.js'
+import { exists, installSystemPackages } from './system-packages.js'
 
 /**
  * They run in the folder of services-folder.js, and end when that is closed.
@@ -28,5 +29,7 @@ export async function startServices(say) {
       environment.COUNTERSIGN_TEST_REDIS_URL = (await startRedis({ program })).url
     } else leftOut.push('Redis (install redis-server, or set COUNTERSIGN_TEST_REDIS_URL)')
   }
+  // Shows a test in which order a server writes, syncs and answers.
+  if (!exists('strace') && !installSystemPackages(['strace'], say)) leftOut.push('power loss (install strace)')
   return { environment, leftOut }
 }

@@ -89,7 +89,7 @@ export async function startServer(
       redis: redis?.client,
       keyRotationSeconds: config.keys.rotation,
       keyPublishAheadSeconds: config.keys.publish_ahead,
-      onError: (what, error) => logger.error({ err: error }, `${what} failed`),
+      onError: reportCalmly(logger),
     })
     closers.push(() => authority.close())
     const metrics = createMetrics(authority)
@@ -180,4 +180,17 @@ function warnOfOpenDoors(config: Config, logger: Logger): void {
 function listeningUrl(app: FastifyInstance, secure: boolean): string {
   const { address, port } = app.server.address() as { address: string; port: number }
   return `${secure ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}`
+}
+
+const repeatMilliseconds = 10_000
+
+/** While a database is away the same thing fails several times a second: once in a while is enough to read. */
+function reportCalmly(logger: Logger): (what: string, error: unknown) => void {
+  const reportedAt = new Map<string, number>()
+  return (what, error) => {
+    const now = performance.now()
+    if (now - (reportedAt.get(what) ?? -repeatMilliseconds) < repeatMilliseconds) return
+    reportedAt.set(what, now)
+    logger.error({ err: error }, `${what} failed`)
+  }
 }

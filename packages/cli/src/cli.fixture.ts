@@ -14,6 +14,9 @@ export const nodeFlags = ['--conditions=source', '--disable-warning=Experimental
 /** As the launcher has it: a test starts many processes. */
 const compileCache = join(dirname(dirname(main)), 'node_modules', '.cache', 'compiled')
 
+/** A home that is not there, whatever anybody has tried on this machine. */
+const noHome = join(tmpdir(), `countersign-no-home-${process.pid}`)
+
 export interface Ran {
   code: number | null
   stdout: string
@@ -30,7 +33,7 @@ export interface RunOptions {
 
 /** Runs the command line as a process, with nothing of this one's environment but the path. */
 export function runCli(args: readonly string[], { env = {}, stdin = '', cwd }: RunOptions = {}): Promise<Ran> {
-  const clean = { PATH: process.env.PATH, HOME: '/nonexistent', NODE_COMPILE_CACHE: compileCache, ...env }
+  const clean = { PATH: process.env.PATH, HOME: noHome, NODE_COMPILE_CACHE: compileCache, ...env }
   const child = spawn(process.execPath, [...nodeFlags, main, ...args], { env: clean, cwd })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk) => (stdout += chunk))

@@ -41,19 +41,32 @@ export interface AppOptions {
   heartbeatMilliseconds?: number
   /** Default 256 */
   maximumStreams?: number
+  /** How long a request may take to arrive, in milliseconds */
+  arrival?: Arrival
 }
+
+interface Arrival {
+  headers: number
+  whole: number
+  /** How often connections are looked at: Node itself does so only every 30 s */
+  look: number
+}
+
+/** Whoever sends his request byte by byte holds a socket no longer than this. */
+const defaultArrival: Arrival = { headers: 15_000, whole: 30_000, look: 5_000 }
 
 export type OAuthEndpointName = 'token' | 'introspection' | 'revocation' | 'revocation_feed'
 
 /** The server's whole HTTP side, not yet listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { authority } = options
+  const { authority, arrival = defaultArrival } = options
+  const connections = { headersTimeout: arrival.headers, connectionsCheckingInterval: arrival.look }
   const app = Fastify({
     loggerInstance: options.logger,
     // URLs may hold what a confused client put there; what happened is in the audit log.
     logController: new Fastify.LogController({ disableRequestLogging: true }),
     bodyLimit: 1024 * 1024,
-    requestTimeout: 30_000,
+    requestTimeout: arrival.whole,
     keepAliveTimeout: 65_000,
     forceCloseConnections: 'idle',
     // A request that comes in on a connection kept alive is in flight too: it is answered, and the connection closed.
@@ -62,7 +75,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // One logger for all: what a request has to tell is told with its event, and a logger a request costs too much.
     childLoggerFactory: (logger) => logger,
     frameworkErrors: answerFrameworkError,
-    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2' } } : {}),
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.2', ...connections } } : { http: connections }),
     // An audience of 256 characters, percent-encoded, stands in paths of the admin API.
     routerOptions: { maxParamLength: 1024 },
   }) as unknown as FastifyInstance

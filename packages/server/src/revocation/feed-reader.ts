@@ -120,6 +120,6 @@ function insufficientScope(clientId: string): OAuthError {
 function notBound(clientId: string): OAuthError {
   return new OAuthError('unauthorized_client', 'this client is not bound to an API', {
     status: 403,
-    reason: `"${clientId}" is among the introspectors of no API; add it with: countersign api update ... --introspector ${clientId}`,
+    reason: `"${clientId}" is among the introspectors of no API; add it with: countersign api update AUDIENCE --add-introspector ${clientId}`,
   })
 }

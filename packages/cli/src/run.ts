@@ -32,15 +32,7 @@ function report(error: unknown): number {
 /** Errors of our own packages are sentences; anything else is a fault of this program, told without its trace. */
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return 'something failed that is not even an error; please report it'
-  const known = [
-    'StoreError',
-    'TokenError',
-    'ClientError',
-    'OutboundError',
-    'ConfigError',
-    'LimitsError',
-    'BackupError',
-  ]
+  const known = ['StoreError', 'TokenError', 'ClientError', 'OutboundError', 'ConfigError', 'LimitsError']
   if (known.includes(error.name)) return error.message
   const { code, path } = error as NodeJS.ErrnoException
   if (code !== undefined && path !== undefined)

@@ -35,7 +35,7 @@ export interface AuditEvent extends AuditFact {
 }
 
 export interface ChainedEvent extends AuditEvent {
-  /** SHA-256, hex, over the previous event's hash and the RFC 8785 text of this event */
+  /** SHA-256, hex, over the previous event's hash, a line feed, and the RFC 8785 text of this event */
   hash: string
 }
 
@@ -45,6 +45,6 @@ export interface AuditHead {
   sequence: number
   hash: string
   time: string
-  /** Ed25519, base64url, over the RFC 8785 text of the other members */
+  /** Ed25519, base64url, over `countersign audit head`, a line feed, and the RFC 8785 text of the other members */
   signature: string
 }

@@ -59,7 +59,10 @@ export const configSchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'use letters, digits, dot, hyphen and underscore')
     .optional()
-    .meta({ description: "names this replica's audit chain; by default the host's name and something random" }),
+    .meta({
+      description:
+        "names this replica's audit chain; by default `local` on SQLite, else the host's name and something random",
+    }),
   admin: z
     .strictObject({
       client_id: z.string().default('admin'),

@@ -63,7 +63,7 @@ export async function readOwnToken(token: string, context: OwnTokenContext): Pro
 /**
  * Whether a token is good at this very moment, by the store: not revoked by itself or with its client's others, its
  * client there and enabled, its API there.
- * @param mayAsk told the token's claims and who may introspect tokens of its API; false makes the token inactive
+ * @param mayAsk told who may introspect tokens of its API; where it says no, the answer is `not_for_this_client`
  * @throws StoreError `unavailable`
  */
 export async function introspect(

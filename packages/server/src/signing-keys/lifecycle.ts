@@ -24,8 +24,9 @@ export interface LifecycleContext {
   audit: AuditLog
   /** Seconds since the epoch */
   now: () => number
-  /** How long a key signs; the next one is published a share of this ahead */
+  /** How long a key signs */
   rotationSeconds: number
+  /** How long before it signs the next one is published */
   publishAheadSeconds: number
 }
 

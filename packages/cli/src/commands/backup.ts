@@ -92,7 +92,7 @@ async function orAdvise<Result>(restoring: Promise<Result>): Promise<Result> {
   try {
     return await restoring
   } catch (error) {
-    const isInUse = error instanceof Error && error.message.includes('in use already')
+    const isInUse = (error as { code?: string }).code === 'conflict'
     throw isInUse
       ? new CliError(
           'the database is in use already; restore into an empty one, or add --replace to put the backup in its place',

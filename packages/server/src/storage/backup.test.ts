@@ -232,7 +232,7 @@ describe.each(directions)('a backup of %s restored into %s', (from, to) => {
     await backupStore(source.authority.store, file, createMasterKey(masterKey), seconds)
     await restore(target)
     await expect(restore(target)).rejects.toMatchObject({
-      code: 'bad_backup',
+      code: 'conflict',
       message: expect.stringMatching(/in use/),
     })
     const other = createMasterKey(generateMasterKey())

@@ -16,7 +16,7 @@ import {
   readBackupFile,
 } from './backup-file.ts'
 import { noteRestore, type RestoreNote } from './restore-note.ts'
-import type { Store, StoreTransaction } from './store.ts'
+import { type Store, StoreError, type StoreTransaction } from './store.ts'
 import type { AuditHeadRow } from './tables.ts'
 
 export interface RestoreOptions {
@@ -119,7 +119,10 @@ async function makeRoom(transaction: StoreTransaction, { replace }: RestoreOptio
   const client = await transaction.selectFrom('clients').select('id').limit(1).executeTakeFirst()
   const event = await transaction.selectFrom('audit_events').select('chain').limit(1).executeTakeFirst()
   if ((client || event) && !replace) {
-    throw bad('the database is in use already; restore into an empty one, or say that it is to be replaced')
+    throw new StoreError(
+      'conflict',
+      'the database is in use already; restore into an empty one, or say that it is to be replaced',
+    )
   }
   for (const table of Object.keys(backupTables).reverse() as BackupTable[]) {
     if (!kept.includes(table) && table !== 'signing_keys') await transaction.deleteFrom(table).execute()

@@ -1,5 +1,5 @@
+import type { Actor } from '../audit/event.ts'
 import { Problem } from '../http/problem.ts'
-import type { Actor } from '../signing-keys/lifecycle.ts'
 import type { Database } from '../storage/store.ts'
 import { adminAudience } from './admin-scopes.ts'
 

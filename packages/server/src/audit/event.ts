@@ -25,6 +25,9 @@ export interface AuditFact {
   detail?: Record<string, string | number | boolean | null | readonly string[]>
 }
 
+/** Who makes a change, from where, by which credential; nobody where the program itself does. */
+export type Actor = Pick<AuditFact, 'client_id' | 'address' | 'credential'>
+
 /** A fact in its place: what is stored, hashed, exported and verified. */
 export interface AuditEvent extends AuditFact {
   chain: string

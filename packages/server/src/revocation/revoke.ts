@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
+import type { Actor } from '../audit/event.ts'
 import type { Authority } from '../authority.ts'
-import { type Actor, longestTokenLifetimeSeconds } from '../signing-keys/lifecycle.ts'
+import { longestTokenLifetimeSeconds } from '../signing-keys/lifecycle.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../storage/store.ts'
 import type { RevocationRow } from '../storage/tables.ts'

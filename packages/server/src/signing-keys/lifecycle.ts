@@ -1,4 +1,5 @@
 import { generateSigningKey, type SigningAlgorithm } from '@countersign/tokens'
+import type { Actor } from '../audit/event.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Problem } from '../http/problem.ts'
 import type { MasterKey } from '../sealing/master-key.ts'
@@ -28,12 +29,6 @@ export interface LifecycleContext {
   rotationSeconds: number
   /** How long before it signs the next one is published */
   publishAheadSeconds: number
-}
-
-export interface Actor {
-  client_id?: string
-  address?: string
-  credential?: string
 }
 
 /** Sees to it that there is a key which signs with this algorithm. */

@@ -1,4 +1,4 @@
-import type { BusinessApi } from '../document-types.ts'
+import type { BusinessApi } from '../document/service-document.ts'
 import type { Operation, OperationCall } from '../operation.ts'
 import { Problem } from '../problem.ts'
 import type { ServiceContext } from '../service-context.ts'

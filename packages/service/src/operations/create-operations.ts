@@ -1,4 +1,4 @@
-import type { ServiceDocument } from '../document-types.ts'
+import type { ServiceDocument } from '../document/service-document.ts'
 import type { Operation } from '../operation.ts'
 import { ServiceError } from '../service-error.ts'
 import { createBusinessApi, type Handler } from './business-api.ts'
@@ -20,8 +20,18 @@ export function createOperations(
   runtime: OperationRuntime,
 ): readonly Operation[] {
   const faults = [
-    ...missing('handlers', handlers, document.businessApis.map(({ name }) => name), 'business API'),
-    ...missing('functions', functions, document.edgeControllers.map(({ functionName }) => functionName), 'edge controller'),
+    ...missing(
+      'handlers',
+      handlers,
+      document.businessApis.map(({ name }) => name),
+      'business API',
+    ),
+    ...missing(
+      'functions',
+      functions,
+      document.edgeControllers.map(({ functionName }) => functionName),
+      'edge controller',
+    ),
   ]
   if (faults.length > 0) throw new ServiceError('invalid_service', faults.join('; '))
   return [

@@ -1,4 +1,4 @@
-import type { EdgeController } from '../document-types.ts'
+import type { EdgeController } from '../document/service-document.ts'
 import type { EdgeRequest, Operation } from '../operation.ts'
 import type { ServiceContext } from '../service-context.ts'
 import type { OperationRuntime } from './operation-runtime.ts'

@@ -21,7 +21,13 @@ export function compileInput(api: string, schema: object | undefined): InputChec
 
 function compiled(api: string, schema: object) {
   // One fault at a time: to look for all of them lets a hostile input cost far more than it weighs.
-  const ajv = new Ajv2020({ allErrors: false, useDefaults: true, strictTypes: false, strictRequired: false, logger: false })
+  const ajv = new Ajv2020({
+    allErrors: false,
+    useDefaults: true,
+    strictTypes: false,
+    strictRequired: false,
+    logger: false,
+  })
   addFormats.default(ajv)
   try {
     return ajv.compile(schema)
@@ -41,7 +47,10 @@ function invalidInput([first]: readonly ErrorObject[]): Problem {
 
 /** `items.0.sku` for `/items/0/sku`; the member that lacks or is too many, where that is the fault. */
 function memberOf({ instancePath, keyword, params }: ErrorObject): string {
-  const parts = instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const parts = instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
   if (keyword === 'required' || keyword === 'dependentRequired') parts.push(params.missingProperty)
   if (keyword === 'additionalProperties') parts.push(params.additionalProperty)
   if (keyword === 'unevaluatedProperties') parts.push(params.unevaluatedProperty)
@@ -50,7 +59,8 @@ function memberOf({ instancePath, keyword, params }: ErrorObject): string {
 
 function sentenceOf({ keyword, params, message = 'is not valid' }: ErrorObject): string {
   if (keyword === 'required' || keyword === 'dependentRequired') return 'is missing'
-  if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') return 'is not a member that is known here'
+  if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties')
+    return 'is not a member that is known here'
   if (keyword === 'enum') return `must be one of ${JSON.stringify(params.allowedValues)}`
   return message
 }

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { GuardError } from '@countersign/guard'
+import type { GuardError } from '@countersign/guard'
 import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem.ts'
 import { EdgeAnswer } from './edge-answer.ts'
@@ -40,7 +40,9 @@ function sendOwn(reply: FastifyReply, { status, headers, body }: EdgeAnswer): Fa
 function sendBytes(reply: FastifyReply, body: string | ArrayBufferView): FastifyReply {
   if (!reply.hasHeader('content-type'))
     reply.header('content-type', typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
-  return reply.send(typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength))
+  return reply.send(
+    typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+  )
 }
 
 function sendContent(reply: FastifyReply, value: unknown): FastifyReply {

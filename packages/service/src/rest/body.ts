@@ -43,7 +43,10 @@ function refuseCoding(headers: Headers): void {
 }
 
 function mediaType(headers: Headers): string {
-  return String(headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase()
+  return String(headers['content-type'] ?? '')
+    .split(';', 1)[0]!
+    .trim()
+    .toLowerCase()
 }
 
 function isJson(type: string): boolean {

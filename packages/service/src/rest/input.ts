@@ -21,7 +21,11 @@ export function restInput({ params, query, body }: InputParts, schema: object | 
 
 function put(input: Record<string, unknown>, name: string, value: unknown): void {
   if (Object.hasOwn(input, name))
-    throw new Problem(400, 'name_given_twice', `"${name.slice(0, 64)}" is given twice; give it once, in path, query or body`)
+    throw new Problem(
+      400,
+      'name_given_twice',
+      `"${name.slice(0, 64)}" is given twice; give it once, in path, query or body`,
+    )
   // Defined, not assigned: a name that Object.prototype has is a name like any other.
   Object.defineProperty(input, name, { value, writable: true, enumerable: true, configurable: true })
 }

@@ -17,19 +17,31 @@ export function findSessionToken(request: IncomingMessage, rules: SessionTokenRu
   const bearer = bearerToken(request, rules)
   const cookie = cookieToken(request, rules)
   if (bearer !== undefined && cookie !== undefined && bearer !== cookie)
-    throw refusal('two_credentials', 'The request carries two session tokens, in Authorization and cookie; send one.', rules)
+    throw refusal(
+      'two_credentials',
+      'The request carries two session tokens, in Authorization and cookie; send one.',
+      rules,
+    )
   if (bearer === undefined && cookie !== undefined) refuseForeignPages(request, rules)
   return bearer ?? cookie
 }
 
 function bearerToken({ headers, rawHeaders }: IncomingMessage, rules: SessionTokenRules): string | undefined {
   if (countOf('authorization', rawHeaders) > 1)
-    throw refusal('duplicate_authorization', 'The request has more than one Authorization header; send exactly one.', rules)
+    throw refusal(
+      'duplicate_authorization',
+      'The request has more than one Authorization header; send exactly one.',
+      rules,
+    )
   const { authorization } = headers
   if (authorization === undefined || !/^bearer(?: |$)/i.test(authorization)) return undefined
   const token = /^bearer +([^ ,]+)$/i.exec(authorization)?.[1]
   if (token !== undefined) return token
-  throw refusal('malformed_authorization', 'The Authorization header must be the word Bearer, a space and one token.', rules)
+  throw refusal(
+    'malformed_authorization',
+    'The Authorization header must be the word Bearer, a space and one token.',
+    rules,
+  )
 }
 
 /** Two cookies of one name: one of them may have been planted by a neighbour's site. */
@@ -52,7 +64,11 @@ function refuseForeignPages({ method = 'GET', headers }: IncomingMessage, rules:
   const foreign =
     origin === undefined ? headers['sec-fetch-site'] === 'cross-site' : URL.parse(origin)?.host !== headers.host
   if (foreign)
-    throw refusal('foreign_origin', "A page of another origin sent the session's cookie; allow it in SESSION_ORIGINS.", rules)
+    throw refusal(
+      'foreign_origin',
+      "A page of another origin sent the session's cookie; allow it in SESSION_ORIGINS.",
+      rules,
+    )
 }
 
 function countOf(name: string, rawHeaders: readonly string[]): number {

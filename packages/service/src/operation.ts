@@ -1,6 +1,6 @@
 import type { Caller } from '@countersign/guard'
 import type { Admission } from './admission.ts'
-import type { AuthOptions, GrpcMethod, Route } from './document/service-document.ts'
+import type { AuthOptions, GrpcMethod, JsonSchema, Route } from './document/service-document.ts'
 
 /** One business API or edge controller, whatever the transport it is reached over. */
 export interface Operation {
@@ -11,6 +11,8 @@ export interface Operation {
   readonly rest?: Route
   readonly grpc?: GrpcMethod
   readonly kafka?: { readonly requestTopic: string }
+  /** A business API's schema, for transports whose values are texts. */
+  readonly input?: JsonSchema
   /**
    * Runs it for a call that was admitted: input against its schema, handler, actions. Resolves with what the handler
    * gave. Rejects with Problem, whose sentence may be shown to whoever calls; everything else that went wrong has been

@@ -22,6 +22,7 @@ export function createBusinessApi(api: BusinessApi, handler: Handler, runtime: O
     rest,
     ...(grpc && { grpc }),
     ...(kafka && { kafka }),
+    ...(api.input && { input: api.input }),
     invoke: (call) =>
       runOperation(name, runtime.log, async () => {
         const input = checkInput(ownInput(call))

@@ -14,7 +14,7 @@ export interface InputParts {
 export function restInput({ params, query, body }: InputParts, schema: object | undefined): Record<string, unknown> {
   const texts = [...Object.entries(params), ...query]
   const input: Record<string, unknown> = {}
-  for (const [name, text] of texts) put(input, name, valueOf(text, memberSchema(schema, name)))
+  for (const [name, text] of texts) put(input, name, textValue(text, memberSchema(schema, name)))
   for (const [name, value] of Object.entries(body)) put(input, name, value)
   return input
 }
@@ -31,7 +31,7 @@ function put(input: Record<string, unknown>, name: string, value: unknown): void
 }
 
 /** Path and query hold texts. Where the schema wants something else, the text is read as JSON. */
-function valueOf(text: string, schema: unknown): unknown {
+function textValue(text: string, schema: unknown): unknown {
   const types = [(schema as { type?: unknown } | undefined)?.type ?? 'string'].flat()
   if (types.includes('string')) return text
   try {

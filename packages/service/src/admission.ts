@@ -1,5 +1,6 @@
 import type { Caller } from '@countersign/guard'
-import type { AuthOptions, ServiceTokenPayload } from './operation.ts'
+import type { AuthOptions } from './document/service-document.ts'
+import type { ServiceTokenPayload } from './operation.ts'
 import type { Session, SessionVerifier } from './session/session.ts'
 import { type TenantRules, tenantOf } from './tenant/tenant.ts'
 

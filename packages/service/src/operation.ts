@@ -1,11 +1,6 @@
 import type { Caller } from '@countersign/guard'
 import type { Admission } from './admission.ts'
-
-/** Who may call: the two switches of `authOptions` and `edgeControllerOptions`. */
-export interface AuthOptions {
-  readonly loginRequired: boolean
-  readonly M2MAllowed: boolean
-}
+import type { AuthOptions, GrpcMethod, JsonSchema, Route } from './document/service-document.ts'
 
 /** One business API or edge controller, whatever the transport it is reached over. */
 export interface Operation {
@@ -13,9 +8,11 @@ export interface Operation {
   /** The business API's `name`, or the edge controller's `functionName`. */
   readonly name: string
   readonly authOptions: AuthOptions
-  readonly rest?: { readonly method: string; readonly path: string }
-  readonly grpc?: { readonly protoFile: string; readonly service: string; readonly method: string }
+  readonly rest?: Route
+  readonly grpc?: GrpcMethod
   readonly kafka?: { readonly requestTopic: string }
+  /** A business API's schema, for transports whose values are texts. */
+  readonly input?: JsonSchema
   /**
    * Runs it for a call that was admitted: input against its schema, handler, actions. Resolves with what the handler
    * gave. Rejects with Problem, whose sentence may be shown to whoever calls; everything else that went wrong has been

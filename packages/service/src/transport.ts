@@ -1,6 +1,6 @@
 import type { Caller } from '@countersign/guard'
-import type { AdmissionRules } from './admission.ts'
-import type { Operation } from './operation.ts'
+import type { Admission, AdmissionRules } from './admission.ts'
+import type { Operation, TransportName } from './operation.ts'
 import type { ServiceLogger } from './service-context.ts'
 import type { ServiceSettings } from './settings/settings.ts'
 
@@ -22,6 +22,18 @@ export interface TransportRuntime {
   readonly admission: AdmissionRules
   readonly settings: ServiceSettings
   readonly log: ServiceLogger
+  /** Told of every call once it is over, for log and metrics. */
+  onCall(call: FinishedCall): void
+}
+
+export interface FinishedCall {
+  readonly operation: Operation
+  readonly transport: TransportName
+  /** Undefined where the call was refused. */
+  readonly admission: Admission | undefined
+  /** As in HTTP, whatever the transport: 200, 401, ... */
+  readonly status: number
+  readonly milliseconds: number
 }
 
 interface ServiceTokenVerifier {

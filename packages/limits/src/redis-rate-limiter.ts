@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { LimitsError } from './limits-error.ts'
 import { cellsOf, decide, type LimitDecision, type RateLimit, type RateLimiter } from './rate-limit.ts'
-import { ask, type RedisClient } from './redis-client.ts'
+import type { RedisClient } from './redis-client.ts'
+import { redisScript } from './redis-script.ts'
 import { storeKey } from './store-key.ts'
 
 export interface RedisRateLimiter extends RateLimiter {
@@ -33,20 +33,11 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisR
       String(cells.toleranceMicroseconds),
       now === undefined ? '' : String(Math.floor(now() * 1_000)),
     ]
-    const answer = await evaluate(words)
+    const answer = await script.run(client, words, timeoutMilliseconds)
     if (typeof answer !== 'string' || !/^\d{1,16}$/.test(answer)) {
       throw new LimitsError('store_unavailable', 'Redis answered the rate limit with something that is no number')
     }
     return decide(limit, cells, cost, Number(answer)).decision
-  }
-
-  async function evaluate(words: string[]): Promise<unknown> {
-    try {
-      return await ask(client, ['EVALSHA', scriptDigest, ...words], timeoutMilliseconds)
-    } catch (error) {
-      if (!(error instanceof LimitsError) || !/\bNOSCRIPT\b/.test(error.message)) throw error
-      return ask(client, ['EVAL', script, ...words], timeoutMilliseconds)
-    }
   }
 
   return { take, peek: (limit, key) => take(limit, key, 0) }
@@ -54,7 +45,7 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisR
 
 // Answers how far ahead of the clock the key was; what that means is decided by the same code as in memory.
 // Numbers leave it as %.0f: as a Lua number the answer would be cut to an integer reply, and tostring rounds.
-const script = `
+const script = redisScript(`
 local now = tonumber(ARGV[3])
 if not now then
   local time = redis.call('TIME')
@@ -69,5 +60,4 @@ if wanted > 0 and after <= tolerance then
   redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', string.format('%.0f', math.ceil(after / 1000)))
 end
 return string.format('%.0f', ahead)
-`
-const scriptDigest = createHash('sha1').update(script).digest('hex')
+`)

@@ -31,7 +31,7 @@ describe.skipIf(withoutRedis)('createRedisSingleUse', () => {
     await using redis = await startRedis()
     const prefix = `${randomUUID()}:`
     await createRedisSingleUse({ client: redis.client, prefix }).firstUse('a', inAMinute())
-    const [key = ''] = await redis.client.keys(`${prefix}*`)
+    const [key = ''] = await redis.client.keys(`${prefix}=*`)
     const keptMilliseconds = await redis.client.pTTL(key)
     expect(keptMilliseconds).toBeGreaterThan(110_000)
     expect(keptMilliseconds).toBeLessThanOrEqual(120_001)

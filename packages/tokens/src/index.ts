@@ -22,4 +22,37 @@ export {
 export { createClientSecret, isWellFormedClientSecret } from './oauth/client-secret.ts'
 export { formatScope, isScopeToken, parseScope } from './oauth/scope.ts'
 export { Secret } from './secret.ts'
+export {
+  type CallBinding,
+  contentDigest,
+  grpcBinding,
+  httpBinding,
+  kafkaMessageBinding,
+  kafkaRecordBinding,
+  withoutTokenFields,
+} from './service-token/call-binding.ts'
+export { md5MessageHash, md5RequestHash, md5RequestHashes } from './service-token/md5-hash.ts'
+export {
+  checkMd5Token,
+  createMd5TokenSigner,
+  type Md5TokenClaims,
+  type Md5TokenSigner,
+  type Md5TokenSignerOptions,
+  md5TokenSender,
+} from './service-token/md5-token.ts'
+export { isServiceShortName, serviceName, serviceShortName } from './service-token/service-name.ts'
+export {
+  checkServiceToken,
+  isServiceToken,
+  type ServiceTokenClaims,
+  type ServiceTokenRules,
+  serviceTokenIssuedAt,
+  serviceTokenSender,
+} from './service-token/service-token.ts'
+export { type ServiceTokenReason, serviceTokenReason } from './service-token/service-token-reason.ts'
+export {
+  createServiceTokenSigner,
+  type ServiceTokenSigner,
+  type ServiceTokenSignerOptions,
+} from './service-token/service-token-signer.ts'
 export { TokenError, type TokenErrorCode } from './token-error.ts'

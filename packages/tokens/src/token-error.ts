@@ -13,6 +13,7 @@ export type TokenErrorCode =
   | 'weak_key'
   | 'malformed_json'
   | 'replayed_token'
+  | 'binding_mismatch'
 
 /**
  * The one error of this package. `code` is stable; `part` names the claim, header or key member at fault.

@@ -1,1 +1,6 @@
-export {}
+export type { Admission } from './admission.ts'
+export type { EdgeRequest, OperationCall, ServiceTokenPayload, TransportName } from './operation.ts'
+export { Problem } from './problem.ts'
+export type { EventPublisher, ServiceActions, ServiceContext, ServiceLogger } from './service-context.ts'
+export { ServiceError, type ServiceErrorCode } from './service-error.ts'
+export type { Session, SessionVerifier } from './session/session.ts'

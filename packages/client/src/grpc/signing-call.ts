@@ -71,18 +71,24 @@ export class SigningCall extends InterceptingCall {
   }
 
   #startSigned(message: Uint8Array | null): void {
+    const token = this.#tokenFor(message)
+    if (token === undefined) return
     const { metadata, listener, deadlineTimer } = this.#held!
     const signed = metadata.clone()
-    try {
-      const token = this.#sign(grpcBinding({ method: this.#options.method_definition.path, message }))
-      for (const name of tokenNames) signed.remove(name)
-      signed.set(tokenNames[0], token)
-    } catch (error) {
-      return this.#end(status.INTERNAL, `The call could not be signed: ${messageOf(error)}`)
-    }
+    for (const name of tokenNames) signed.remove(name)
+    signed.set(tokenNames[0], token)
     clearTimeout(deadlineTimer)
     this.#held = undefined
     this.#next.start(signed, listener)
+  }
+
+  #tokenFor(message: Uint8Array | null): string | undefined {
+    try {
+      return this.#sign(grpcBinding({ method: this.#options.method_definition.path, message }))
+    } catch (error) {
+      this.#end(status.INTERNAL, `The call could not be signed: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   /**

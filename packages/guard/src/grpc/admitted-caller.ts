@@ -9,7 +9,7 @@ export function callerOf(call: object): Caller | undefined {
 }
 
 /** Only the guard calls this, after verification. */
-export function admit(call: object, caller: Caller | undefined): void {
+export function setCaller(call: object, caller: Caller | undefined): void {
   if (caller !== undefined) callers.set(call, caller)
   Object.assign(call, { caller, m2mPayload: caller?.claims })
 }

@@ -1,80 +1,55 @@
-import type {
-  Metadata,
-  ServerDuplexStream,
-  ServerMethodDefinition,
-  sendUnaryData,
-  UntypedHandleCall,
-} from '@grpc/grpc-js'
+import type { ServerDuplexStream, sendUnaryData } from '@grpc/grpc-js'
 import type { Caller } from '../caller.ts'
-import { admit } from './admitted-caller.ts'
-import type { GrpcGuardOptions, TokenMode } from './guard-grpc.ts'
+import { setCaller } from './admitted-caller.ts'
+import { type ReceivedGrpcCall, receiveCall } from './received-call.ts'
 import { ReceivedMessage } from './received-message.ts'
-import {
-  expiredStream,
-  type GrpcRefusal,
-  grpcRefusalOf,
-  malformedToken,
-  RefusedCall,
-  tokenRequired,
-  unreadableRequest,
-} from './refusal.ts'
+import { expiredStream, type GrpcRefusal, grpcRefusalOf, RefusedCall, unreadableRequest } from './refusal.ts'
 import { quietResponder } from './responder.ts'
-import { removeForgedPayload, takeToken } from './token-metadata.ts'
 
-/** Verifies the token of one call: a ServiceTokenVerifier is one. */
-export interface GrpcTokenVerifier {
-  verify(token: string, call: { transport: 'grpc'; method: string; message: Uint8Array | null }): Promise<Caller>
-}
-
-type Method = ServerMethodDefinition<unknown, unknown>
 /** All four kinds of calls of grpc-js in one: streams where the method streams, `request` where it does not. */
-export type AnyCall = ServerDuplexStream<unknown, unknown> & { request?: unknown; metadata: Metadata }
+export type AnyCall = ServerDuplexStream<unknown, unknown> & { request?: unknown }
 export type AnyHandler = (call: AnyCall, callback: sendUnaryData<unknown>) => unknown
 
-/** A handler for grpc-js that calls `handler` for those who may, and answers everybody else. */
+/** Decides about a call: the caller, or undefined to let it in without one. Rejects to refuse it. */
+export type GrpcAdmission = (received: ReceivedGrpcCall, call: object) => Promise<Caller | undefined>
+
+export interface HandlerOptions {
+  /** Messages of a request stream are taken after the token has expired, too. */
+  readonly outlivesToken?: boolean
+  /** How long after its token's expiry a request stream may go on. 10. */
+  readonly leewaySeconds?: number
+  /**
+   * Hears what a handler threw, or failed with otherwise than by a gRPC status; callers are told nothing of it.
+   * By default it is printed.
+   */
+  readonly onError?: (error: unknown, method: string) => void
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** A handler for grpc-js that calls `handler` for those whom `admit` lets in, and answers everybody else. */
 export function guardHandler(
-  verifier: GrpcTokenVerifier,
-  method: Method,
-  handler: UntypedHandleCall,
-  mode: TokenMode,
-  options: GrpcGuardOptions,
-): UntypedHandleCall {
-  const guarded: AnyHandler = async (call, callback) => {
-    const responder = quietResponder(call, callback, method, options.onError)
-    removeForgedPayload(call.metadata)
-    const message = call.request instanceof ReceivedMessage ? call.request : undefined
+  method: { path: string; requestStream: boolean },
+  handler: AnyHandler,
+  admit: GrpcAdmission,
+  options: HandlerOptions,
+): AnyHandler {
+  return async (call, callback) => {
+    const responder = quietResponder(call, callback, method.path, options.onError)
     try {
-      const caller = mode === 'ignored' ? undefined : await callerBehind(call, message, method, verifier, mode)
+      const caller = await admit(receiveCall(call, method), call)
+      // Whoever calls has gone, or the deadline passed.
       if (call.cancelled) return
-      admit(call, caller)
+      setCaller(call, caller)
       if (caller !== undefined && method.requestStream && !options.outlivesToken) {
         endAtExpiry(call, caller, options, responder.refuse)
       }
-      if (message !== undefined) call.request = parsed(message)
+      if (call.request instanceof ReceivedMessage) call.request = parsed(call.request)
     } catch (error) {
       return responder.refuse(grpcRefusalOf(error))
     }
-    await responder.run(handler as AnyHandler)
+    await responder.run(handler)
   }
-  return guarded as UntypedHandleCall
-}
-
-async function callerBehind(
-  call: AnyCall,
-  message: ReceivedMessage | undefined,
-  method: Method,
-  verifier: GrpcTokenVerifier,
-  mode: TokenMode,
-): Promise<Caller | undefined> {
-  const carried = takeToken(call.metadata)
-  if (carried === undefined) {
-    if (mode === 'required') throw new RefusedCall(tokenRequired)
-    return undefined
-  }
-  if ('fault' in carried) throw new RefusedCall(malformedToken(carried.fault))
-  // What a token must be bound to is decided by the method's definition, never by the token.
-  const bytes = method.requestStream ? null : message!.bytes
-  return verifier.verify(carried.token, { transport: 'grpc', method: method.path, message: bytes })
 }
 
 function parsed(message: ReceivedMessage): unknown {
@@ -88,12 +63,12 @@ function parsed(message: ReceivedMessage): unknown {
 /** A stream of requests has proven itself once, at its start; that proof ends with the token. */
 function endAtExpiry(
   call: AnyCall,
-  caller: Caller,
-  { leewaySeconds = 10, now = Date.now }: GrpcGuardOptions,
+  { expiresAt }: Caller,
+  { leewaySeconds = 10, now = Date.now }: HandlerOptions,
   refuse: (refusal: GrpcRefusal) => void,
 ): void {
-  if (caller.expiresAt === undefined) return
-  const endsAtMilliseconds = (caller.expiresAt + leewaySeconds) * 1000
+  if (expiresAt === undefined) return
+  const endsAtMilliseconds = (expiresAt + leewaySeconds) * 1000
   const push = call.push.bind(call)
   call.push = (message: unknown) => {
     if (message === null || now() < endsAtMilliseconds) return push(message)

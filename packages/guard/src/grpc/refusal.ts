@@ -36,7 +36,11 @@ export const tokenRequired: GrpcRefusal = {
 }
 
 export function malformedToken(details: string): GrpcRefusal {
-  return { code: status.UNAUTHENTICATED, details, trailers: { 'm2m-error': 'InvalidM2MToken', 'm2m-reason': 'malformed' } }
+  return {
+    code: status.UNAUTHENTICATED,
+    details,
+    trailers: { 'm2m-error': 'InvalidM2MToken', 'm2m-reason': 'malformed' },
+  }
 }
 
 export const expiredStream: GrpcRefusal = {

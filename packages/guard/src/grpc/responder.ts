@@ -17,7 +17,7 @@ export interface QuietResponder {
 export function quietResponder(
   call: AnyCall,
   callback: sendUnaryData<unknown> | undefined,
-  method: { path: string },
+  method: string,
   onError: (error: unknown, method: string) => void = printError,
 ): QuietResponder {
   let answered = false
@@ -55,7 +55,7 @@ export function quietResponder(
 
   function failed(error: unknown): GrpcRefusal {
     try {
-      onError(error, method.path)
+      onError(error, method)
     } catch {
       // What listens must not be able to change the answer.
     }

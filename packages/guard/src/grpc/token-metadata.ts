@@ -5,18 +5,13 @@ export type CarriedToken = { readonly token: string } | { readonly fault: string
 
 /**
  * Takes the service token out of a call's metadata, so that a handler that logs its metadata or passes it on does not
- * do so with the token. Names are lower case by then. HTTP/2 stacks join values that were sent twice with a comma,
- * which no token has in it.
+ * do so with the token. A payload goes too: only the guard says what stood in a verified token. Names are lower case
+ * by then. HTTP/2 stacks join values that were sent twice with a comma, which no token has in it.
  */
 export function takeToken(metadata: Metadata): CarriedToken {
   const carried = carriedToken(metadata)
-  for (const name of tokenNames) metadata.remove(name)
+  for (const name of [...tokenNames, 'm2mpayload']) metadata.remove(name)
   return carried
-}
-
-/** Only the guard says what was in a verified token. */
-export function removeForgedPayload(metadata: Metadata): void {
-  metadata.remove('m2mpayload')
 }
 
 function carriedToken(metadata: Metadata): CarriedToken {

@@ -33,13 +33,17 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
     const headers = new Headers(request.headers)
     headers.set(options.header ?? 'x-m2m-token', token)
     const final = { ...init, method, headers, body: content, redirect: 'manual' as const }
-    const sent = input instanceof Request ? send(new Request(request, final)) : send(url.href, final)
-    const response = await sent.catch((error) => {
+    const response = await attempt().catch((error) => {
       throw withoutToken(error, token, url)
     })
-    if (!isRedirect(response) || request.redirect === 'manual') return response
+    const isHandedOver = request.redirect === 'manual' && !response.redirected
+    if (isHandedOver || (!response.redirected && !isRedirect(response))) return response
     discard(response)
     throw redirected(url, method, response.status)
+
+    async function attempt(): Promise<Response> {
+      return input instanceof Request ? send(new Request(request, final)) : send(url.href, final)
+    }
   }
 }
 

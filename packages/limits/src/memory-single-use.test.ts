@@ -54,6 +54,24 @@ describe('createMemorySingleUse', () => {
     expect(used.startedAt).toBe(clock.seconds)
   })
 
+  it('refuses what was signed before it began, to the millisecond, so that a restart forgets nothing', () => {
+    const { used, clock, pass } = onClock()
+    const expiresAt = clock.seconds + 70
+    pass(5)
+    expect(used.use('before', expiresAt, { issuedAt: used.startedAt - 0.001 })).toBe('unknowable')
+    expect(used.use('after', expiresAt, { issuedAt: used.startedAt + 0.001 })).toBe('first')
+    expect(used.use('after', expiresAt, { issuedAt: used.startedAt - 0.001 })).toBe('used')
+  })
+
+  it('refuses new uses, redeliveries never, when it is full', () => {
+    const { used, clock } = onClock(2)
+    const use = { issuedAt: clock.seconds, place: 'orders/0/17' }
+    used.use('a', clock.seconds + 60, use)
+    used.use('b', clock.seconds + 60, use)
+    expect(() => used.use('c', clock.seconds + 60, use)).toThrow(expect.objectContaining({ code: 'capacity' }))
+    expect(used.use('a', clock.seconds + 60, use)).toBe('again')
+  })
+
   it('still knows what was used after the clock leapt ahead and came back', () => {
     const { used, clock, pass } = onClock()
     const expiresAt = clock.seconds + 60

@@ -55,7 +55,7 @@ export function createRedisSingleUse(options: RedisSingleUseOptions): RedisSingl
   // The memory begins with the first replica, so that the first token ever is not taken for one from before it. Who
   // uses a Redis that is away will hear of it then.
   const begin = ['2', memoryKey, memoryKey, '', '', '']
-  script.run(client, begin, timeoutMilliseconds).catch(() => {})
+  script.load(client, begin, timeoutMilliseconds).catch(() => {})
 
   return { firstUse, use }
 }

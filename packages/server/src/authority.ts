@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import type { RedisClient } from '@countersign/limits'
 import { AuditLog } from './audit/log.ts'
 import type { SingleUseAssertions } from './client-auth/client-auth-method.ts'
-import { createRedisSingleUse } from './client-auth/redis-single-use.ts'
+import { createRedisAssertions } from './client-auth/redis-assertions.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
 import { CredentialUse } from './clients/credential-use.ts'
 import { ClientDirectory } from './clients/directory.ts'
@@ -142,7 +142,7 @@ function assertionsFor(
   restored: RestoreNote | undefined,
 ): SingleUseAssertions {
   const memory = settings.redis
-    ? createRedisSingleUse(settings.redis, settings.issuer, now)
+    ? createRedisAssertions(settings.redis, settings.issuer, now)
     : createStoreSingleUse(store, now)
   if (!restored) return memory
   return {

@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createRedisSingleUse } from '../client-auth/redis-single-use.ts'
+import { createRedisAssertions } from '../client-auth/redis-assertions.ts'
 import { addKeyClient, askToken, startReplicas } from '../replicas.fixture.ts'
 import { postForm, startTestServer, type TestServer } from '../server.fixture.ts'
 import { eventually, hasOwnRedis, type OwnRedis, ownRedis } from '../storage/services.fixture.ts'
@@ -156,7 +156,7 @@ describe.skipIf(!hasOwnRedis)('Redis', () => {
 
   it('that came back empty does not have an assertion accepted a second time', async () => {
     const { client } = await connection()
-    const memory = createRedisSingleUse(client, 'issuer', () => Math.floor(Date.now() / 1000))
+    const memory = createRedisAssertions(client, 'issuer', () => Math.floor(Date.now() / 1000))
     const at = Math.floor(Date.now() / 1000)
     expect(await memory.firstUse('a', at + 60, at)).toBe(true)
     await new Promise((resolve) => setTimeout(resolve, 1_100))
@@ -170,7 +170,7 @@ describe.skipIf(!hasOwnRedis)('Redis', () => {
   it('that came back with an old copy of its memory does not have an assertion accepted a second time', async () => {
     const { client } = await connection()
     const now = () => Math.floor(Date.now() / 1000)
-    const memory = createRedisSingleUse(client, 'issuer', now)
+    const memory = createRedisAssertions(client, 'issuer', now)
     expect(await memory.firstUse('kept', now() + 60, now())).toBe(true)
     await command('SAVE')
     const at = now()
@@ -188,7 +188,7 @@ describe.skipIf(!hasOwnRedis)('Redis', () => {
   it('keeps deployments apart that share it', async () => {
     const { client } = await connection()
     const now = () => Math.floor(Date.now() / 1000)
-    const [staging, production] = ['staging', 'production'].map((scope) => createRedisSingleUse(client, scope, now))
+    const [staging, production] = ['staging', 'production'].map((scope) => createRedisAssertions(client, scope, now))
     expect(await staging?.firstUse('a', now() + 60, now())).toBe(true)
     expect(await production?.firstUse('a', now() + 60, now())).toBe(true)
     expect(await staging?.firstUse('a', now() + 60, now())).toBe(false)

@@ -14,8 +14,7 @@ export function checkBinding(req: object, binding: CallBinding): void {
   const received = binding as unknown as Record<string, string | null>
   for (const name of members[binding.transport]) {
     if (!Object.hasOwn(signed, name) || signed[name] !== received[name]) {
-      const message = `the token is for the ${name} ${quoted(signed[name])}, the call has ${quoted(received[name])}`
-      throw new TokenError('binding_mismatch', message, name)
+      throw new TokenError('binding_mismatch', differs(name, signed[name], received[name]), name)
     }
   }
   if (Object.keys(req).length === members[binding.transport].length) return
@@ -24,4 +23,18 @@ export function checkBinding(req: object, binding: CallBinding): void {
     `the token is bound to more than a call over ${binding.transport} has`,
     'req',
   )
+}
+
+function differs(name: string, signed: unknown, received: unknown): string {
+  if (name === 'digest') return 'the token is for another content than came with it'
+  if (name === 'key') return 'the token is for another key than the record has'
+  if (name !== 'target') return `the token is for the ${name} ${quoted(signed)}, the call has ${quoted(received)}`
+  const [signedPath, receivedPath] = [signed, received].map(pathOf)
+  // What stands in a query may be a secret, or somebody's name.
+  if (signedPath === receivedPath) return `the token is for another query of ${quoted(receivedPath)}`
+  return `the token is for the path ${quoted(signedPath)}, the call has ${quoted(receivedPath)}; is a proxy rewriting it?`
+}
+
+function pathOf(target: unknown): unknown {
+  return typeof target === 'string' ? target.split('?', 1)[0] : target
 }

@@ -6,9 +6,9 @@ import type { VerificationKey } from '../keys/public-jwk.ts'
 import { jwkThumbprint } from '../keys/thumbprint.ts'
 import { hasType, readTime } from '../oauth/claim-checks.ts'
 import { quoted, TokenError } from '../token-error.ts'
+import { checkEdwards, edwardsAlgorithms, readSender } from './service-claims.ts'
 import { serviceName } from './service-name.ts'
 import { checkServiceTimes } from './service-times.ts'
-import { checkEdwards, edwardsAlgorithms, readSender } from './service-token.ts'
 import { checkLifetime } from './service-token-signer.ts'
 
 /** Signs tokens of the compatibility profile. */

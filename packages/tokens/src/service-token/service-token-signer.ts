@@ -4,6 +4,7 @@ import type { PrivateKey } from '../keys/private-key.ts'
 import { jwkThumbprint } from '../keys/thumbprint.ts'
 import { TokenError } from '../token-error.ts'
 import type { CallBinding } from './call-binding.ts'
+import { longestJti, longestTenant } from './service-claims.ts'
 import { serviceName } from './service-name.ts'
 
 /** Signs service tokens in the name of one service. */
@@ -40,11 +41,12 @@ export function createServiceTokenSigner(options: ServiceTokenSignerOptions): Se
     sender,
     kid,
     sign({ audience, binding, tenant }) {
-      checkText(audience, 'aud')
-      if (tenant !== undefined) checkText(tenant, 'tenant')
+      checkText(audience, 'aud', 1024)
+      if (tenant !== undefined) checkText(tenant, 'tenant', longestTenant)
       const nowMilliseconds = now()
       const iat = Math.floor(nowMilliseconds / 1000)
       const jti = options.jti?.() ?? uuidVersion7(nowMilliseconds)
+      checkText(jti, 'jti', longestJti)
       const { transport: _, ...req } = binding
       const exp = iat + lifetimeSeconds
       return signer.sign({ iss: sender, sub: sender, sender, aud: audience, iat, exp, jti, tenant, req })
@@ -58,9 +60,9 @@ export function checkLifetime(lifetimeSeconds: number): void {
   throw new RangeError('lifetimeSeconds must be a whole number of 1 to 900')
 }
 
-function checkText(value: string, claim: string): void {
-  if (value !== '' && value.length <= 255) return
-  throw new TokenError('invalid_claim', `"${claim}" is not a text of 1 to 255 characters`, claim)
+function checkText(value: string, claim: string, maximumLength: number): void {
+  if (typeof value === 'string' && value !== '' && value.length <= maximumLength) return
+  throw new TokenError('invalid_claim', `"${claim}" is not a text of 1 to ${maximumLength} characters`, claim)
 }
 
 function uuidVersion7(nowMilliseconds: number): string {

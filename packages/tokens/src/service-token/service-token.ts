@@ -2,11 +2,11 @@ import type { ParsedJws } from '../jwt/parse-jwt.ts'
 import { verifySignature } from '../jwt/verify-signature.ts'
 import type { VerificationKey } from '../keys/public-jwk.ts'
 import { jwkThumbprint } from '../keys/thumbprint.ts'
-import { hasType, readText, readTime } from '../oauth/claim-checks.ts'
+import { hasType } from '../oauth/claim-checks.ts'
 import { quoted, TokenError } from '../token-error.ts'
 import type { CallBinding } from './call-binding.ts'
 import { checkBinding } from './check-binding.ts'
-import { serviceShortName } from './service-name.ts'
+import { checkEdwards, checkServiceForm, edwardsAlgorithms, readSender } from './service-claims.ts'
 import { checkServiceTimes } from './service-times.ts'
 
 export interface ServiceTokenRules {
@@ -72,7 +72,7 @@ export function checkServiceToken(
   now: number,
 ): ServiceTokenClaims {
   serviceTokenSender(parsed)
-  checkForm(parsed)
+  checkServiceForm(parsed)
   if (parsed.header.kid !== thumbprintOf(key)) {
     throw new TokenError('unknown_key', 'the key id is not the thumbprint of the key', 'kid')
   }
@@ -100,46 +100,8 @@ export function serviceTokenIssuedAt(claims: ServiceTokenClaims): number {
   return iat + 0.999
 }
 
-export const edwardsAlgorithms = ['EdDSA', 'Ed25519'] as const
 const thumbprint = /^[\w-]{43}$/
 const uuidVersion7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i
-
-export function checkEdwards({ header }: ParsedJws): void {
-  if (header.alg === 'EdDSA' || header.alg === 'Ed25519') return
-  throw new TokenError('unsupported_algorithm', `a service signs with EdDSA, not ${quoted(header.alg)}`, 'alg')
-}
-
-/** The short name in `sender`; `same` are the claims that must say exactly the same. */
-export function readSender({ claims }: ParsedJws, same: readonly string[]): string {
-  const { sender } = claims
-  if (typeof sender !== 'string' || !sender.endsWith('-service')) {
-    throw new TokenError(
-      'invalid_claim',
-      `the sender is ${quoted(sender)}, not a full name as "order-service"`,
-      'sender',
-    )
-  }
-  for (const name of same) {
-    if (claims[name] !== sender) {
-      throw new TokenError('wrong_issuer', `"${name}" is ${quoted(claims[name])}, the sender ${quoted(sender)}`, name)
-    }
-  }
-  return serviceShortName(sender)
-}
-
-function checkForm({ claims }: ParsedJws): void {
-  readText(claims, 'jti', 128)
-  readTime(claims, 'iat')
-  readTime(claims, 'exp')
-  if (claims.tenant !== undefined) readText(claims, 'tenant', 255)
-  if (typeof claims.aud !== 'string') {
-    // Of several receivers each would take it for unused.
-    throw new TokenError('wrong_audience', 'the audience is not one text', 'aud')
-  }
-  if (typeof claims.req !== 'object' || claims.req === null || Array.isArray(claims.req)) {
-    throw new TokenError('invalid_claim', '"req" is missing or not an object', 'req')
-  }
-}
 
 const thumbprints = new WeakMap<VerificationKey, string>()
 

@@ -1,0 +1,61 @@
+/** What expressions work with: what JSON can say, and `undefined`. */
+export type Data = undefined | null | boolean | number | string | readonly Data[] | { readonly [name: string]: Data }
+
+const deniedNames = new Set(['__proto__', 'prototype', 'constructor'])
+
+/** Names that lead from data to what made it. */
+export function isDeniedName(name: string): boolean {
+  return deniedNames.has(name)
+}
+
+/**
+ * A member of a value: only what the value itself holds as data. Of texts and arrays the items and `length`; of objects
+ * their own enumerable members that no getter computes. Anything else is undefined.
+ */
+export function ownMember(value: Data, name: string): Data {
+  if (typeof value === 'string') {
+    return name === 'length' ? value.length : isIndex(name) ? value[Number(name)] : undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  if (Array.isArray(value) && name !== 'length' && !isIndex(name)) return undefined
+  const member = Object.getOwnPropertyDescriptor(value, name)
+  if (member === undefined || !('value' in member)) return undefined
+  return member.enumerable || Array.isArray(value) ? asData(member.value) : undefined
+}
+
+/** Names and values of an object's own data, denied names included. */
+export function ownMembers(value: object): [string, Data][] {
+  return Object.keys(value).map((name) => [name, ownMember(value as Data, name)])
+}
+
+/** A value as JSON would show it: dates and the like as text, functions not at all. Members are left as they are. */
+export function asData(value: unknown): Data {
+  switch (typeof value) {
+    case 'bigint':
+      return String(value)
+    case 'function':
+    case 'symbol':
+      return undefined
+    case 'object':
+      if (value === null || Array.isArray(value)) return value
+      if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+      if (!isPlain(value) && 'toJSON' in value && typeof value.toJSON === 'function')
+        return withoutToJson(value.toJSON())
+      return value as Data
+    default:
+      return value as Data
+  }
+}
+
+function withoutToJson(value: unknown): Data {
+  return typeof value === 'object' && value !== null ? (value as Data) : asData(value)
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+function isIndex(name: string): boolean {
+  return /^(?:0|[1-9]\d{0,9})$/.test(name)
+}

@@ -1,9 +1,11 @@
+import type { ServiceTokenValidation } from '@countersign/guard'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { ServiceLogger } from './service-context.ts'
 import type { FinishedCall } from './transport.ts'
 
 export interface ServiceMetrics {
   readonly registry: Registry
+  onValidation(event: ServiceTokenValidation): void
   /** Counts a call that is over, and logs it. */
   onCall(log: ServiceLogger): (call: FinishedCall) => void
 }
@@ -26,8 +28,16 @@ export function createServiceMetrics(): ServiceMetrics {
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
     registers: [registry],
   })
+  const validations = new Counter({
+    name: 'countersign_service_token_validations_total',
+    help: 'Service tokens that were checked, by proven sender and reason',
+    labelNames: ['sender', 'transport', 'outcome', 'reason'],
+    registers: [registry],
+  })
   return {
     registry,
+    onValidation: ({ sender = 'unproven', transport, outcome, reason = '' }) =>
+      validations.inc({ sender, transport, outcome, reason }),
     onCall: (log) => (call) => {
       const { operation, transport, admission, status, milliseconds } = call
       calls.inc({ operation: operation.name, transport, status })

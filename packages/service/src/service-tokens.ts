@@ -7,10 +7,10 @@ import {
   mergeAccessLists,
   type RequestLike,
   receiverFromEnvironment,
+  type ServiceCaller,
   type ServiceTokenOptions,
   type ServiceTokenVerifier,
 } from '@countersign/guard'
-import { countServiceTokens } from '@countersign/guard/metrics'
 import type { ServiceMetrics } from './metrics.ts'
 import type { Operation } from './operation.ts'
 import type { ServiceTokenCheck } from './rest/service-token-check.ts'
@@ -71,7 +71,6 @@ function fromEnvironment({
   const receiver = receiverFromEnvironment({ ...environment, ...(extras.keys && { JWKS_URL: 'given in code' }) })
   const merged = mergeAccessLists(receiver.options, lists)
   const uses = extras.uses === undefined ? createTokenUses(settings, log, now) : givenUses(extras.uses)
-  const count = countServiceTokens(metrics.registry)
   const verifier = createServiceTokenVerifier({
     ...receiver.options,
     ...extras,
@@ -84,7 +83,7 @@ function fromEnvironment({
     logger: log,
     now,
     onValidation(event) {
-      count(event)
+      metrics.onValidation(event)
       extras.onValidation?.(event)
     },
   })
@@ -110,7 +109,7 @@ function httpCheck(verifier: ServiceTokenVerifier): ServiceTokenCheck {
     verify: async (request, content) => {
       const { headers, rawHeaders, url, method } = request
       const call: RequestLike = { headers, rawHeaders, url, method, readContent: () => content() }
-      return guard.verify(call, { serviceToken: 'required' })
+      return (await guard.verify(call, { serviceToken: 'required' })) as ServiceCaller
     },
   }
 }

@@ -78,8 +78,9 @@ export function createServiceSigner(options: ServiceSignerOptions): ServiceSigne
 
   function rotate(key: PrivateKey): void {
     forget()
-    earlier = [current, ...earlier].filter(({ publicJwk }) => publicJwk.kid !== key.publicJwk.kid)
-    current = signingWith(key)
+    const known = earlier.find(({ publicJwk }) => publicJwk.kid === key.publicJwk.kid)
+    earlier = [current, ...earlier].filter((one) => one !== known)
+    current = known ?? signingWith(key)
   }
 
   function forget(): void {

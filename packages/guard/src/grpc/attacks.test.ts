@@ -99,12 +99,11 @@ describe('a service token over gRPC', () => {
   it('is refused at another receiver', () =>
     refusedWith('aud', raw({ 'x-m2m-token': tokenFor({ message, audience: 'payment-service', now }) })))
 
-  it('is refused from a sender who is blocked, with PERMISSION_DENIED', () =>
-    refusedWith(
-      'sender',
-      raw({ 'x-m2m-token': tokenFor({ message, sender: 'blocked', now }) }),
-      status.PERMISSION_DENIED,
-    ))
+  it('is refused from a sender who is blocked, with PERMISSION_DENIED', async () => {
+    const answer = raw({ 'x-m2m-token': tokenFor({ message, sender: 'blocked', now }) })
+    await refusedWith('sender', answer, status.PERMISSION_DENIED)
+    expect((await answer).details).toBe("M2M token sender 'blocked-service' is in the M2M block list")
+  })
 
   it('is refused after it has expired', async () => {
     const token = tokenFor({ message, now })
@@ -164,6 +163,25 @@ describe('metadata that carries a token wrongly', () => {
     expect(handled).toEqual([])
     expect(await bareCall(service.address, fields('x-m2m-token'), body)).toContain(frameTypes.headers)
     expect(handled).toEqual([message])
+  })
+
+  it('is counted and logged as any other refusal, without the token', async () => {
+    const heard: unknown[] = []
+    const logger = { info: (...line: unknown[]) => heard.push(line), warn: (...line: unknown[]) => heard.push(line) }
+    const reasons: unknown[] = []
+    const verifier = createVerifier(now, { logger, onValidation: ({ reason }) => reasons.push(reason) })
+    const heardBy = await guardedService({ unary: (_call, callback) => callback(null, {}) }, { verifier, now })
+    const tokens = [token(), token(), token()] as const
+    const call = (headers: Record<string, string | string[]>) =>
+      rawCall(heardBy.address, methods.unary.path, headers, [frame(encoded(message))])
+    await call({ 'x-m2m-token': tokens[0] })
+    await call({ 'x-m2m-token': [tokens[1], tokens[1]] })
+    await call({ 'x-m2m-token-bin': Buffer.from(tokens[2]).toString('base64') })
+    await call({ 'x-m2m-token': tokens[0] })
+    expect(reasons).toEqual([undefined, 'malformed', 'malformed', 'replayed'])
+    expect(heard).toHaveLength(4)
+    for (const each of tokens) expect(JSON.stringify(heard)).not.toContain(each.split('.')[2])
+    heardBy.close()
   })
 
   it('cannot bring a payload of its own', async () => {

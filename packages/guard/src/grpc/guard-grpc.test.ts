@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib'
-import { Metadata, status } from '@grpc/grpc-js'
+import { type ServiceDefinition, status } from '@grpc/grpc-js'
 import { afterEach, describe, expect, it } from 'vitest'
 import { GuardConfigurationError } from '../guard-error.ts'
 import { callerOf } from './admitted-caller.ts'
@@ -120,7 +120,7 @@ describe('a guarded gRPC service', () => {
   it('refuses calls without a token, and parses nothing of them', async () => {
     service = await guardedService(handlers)
     const { error } = await unary(service.client, {})
-    expect(error).toMatchObject({ code: status.UNAUTHENTICATED, details: expect.stringMatching(/^RequiresM2MToken/) })
+    expect(error).toMatchObject({ code: status.UNAUTHENTICATED, details: expect.stringMatching(/^RequiresM2MToken: /) })
     expect(error!.metadata.get('m2m-error')).toEqual(['RequiresM2MToken'])
     expect(parsed).toEqual([])
   })
@@ -142,7 +142,9 @@ describe('a guarded gRPC service', () => {
 
   it('is not set up with rules for methods that are not there', () => {
     const options = { methods: { decreaseStok: { required: false } } }
-    expect(() => guardGrpc(createVerifier(), methods, {} as never, options)).toThrow(GuardConfigurationError)
+    expect(() => guardGrpc(createVerifier(), methods as ServiceDefinition, {}, options)).toThrow(
+      GuardConfigurationError,
+    )
   })
 
   it('answers UNIMPLEMENTED for methods without a handler', async () => {
@@ -163,11 +165,19 @@ describe('a guarded gRPC service', () => {
   })
 
   it('answers UNAVAILABLE when the token cannot be checked, and tells nothing of why', async () => {
-    const verifier = { verify: () => Promise.reject(new Error('redis://:password@10.0.0.1 is away')) }
-    service = await guardedService(handlers, { verifier, required: false })
-    const { error } = await unary(service.client, {}, withToken(tokenFor({ message: {} })))
-    expect(error?.code).toBe(status.UNAVAILABLE)
-    expect(JSON.stringify([error!.details, error!.metadata])).not.toContain('password')
+    const away = () => Promise.reject(new Error('redis://:password@10.0.0.1 is away'))
+    const broken = { ...createVerifier(), verify: away }
+    for (const verifier of [
+      broken,
+      createVerifier(Date.now, { uses: { use: away } }),
+      createVerifier(Date.now, { keys: { keyFor: away } }),
+    ]) {
+      service = await guardedService(handlers, { verifier, required: false })
+      const { error } = await unary(service.client, {}, withToken(tokenFor({ message: {} })))
+      expect(error?.code).toBe(status.UNAVAILABLE)
+      expect(JSON.stringify([error!.details, error!.metadata])).not.toContain('password')
+      service.close()
+    }
   })
 
   it('runs no handler for a call that was cancelled while its token was checked', async () => {
@@ -175,6 +185,7 @@ describe('a guarded gRPC service', () => {
     let called = false
     const inner = createVerifier()
     const verifier = {
+      ...inner,
       async verify(...call: Parameters<typeof inner.verify>) {
         await new Promise<void>((resolve) => {
           proceed = resolve
@@ -182,7 +193,10 @@ describe('a guarded gRPC service', () => {
         return inner.verify(...call)
       },
     }
-    service = await guardedService({ unary: () => (called = true) }, { verifier }) // biome-ignore lint: short
+    const unaryHandler = () => {
+      called = true
+    }
+    service = await guardedService({ unary: unaryHandler }, { verifier })
     const { path, requestSerialize, responseDeserialize } = methods.unary
     const metadata = withToken(tokenFor({ message: {} }))
     const ended = new Promise((resolve) => {
@@ -192,7 +206,7 @@ describe('a guarded gRPC service', () => {
     expect(await ended).toMatchObject({ code: status.CANCELLED })
     await new Promise((resolve) => setTimeout(resolve, 20))
     proceed()
-    expect((await unary(service.client, {}, new Metadata())).error?.code).toBe(status.UNAUTHENTICATED)
+    expect((await unary(service.client, {})).error?.code).toBe(status.UNAUTHENTICATED)
     expect(called).toBe(false)
   })
 })

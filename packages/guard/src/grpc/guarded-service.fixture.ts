@@ -1,13 +1,5 @@
-import {
-  checkServiceToken,
-  createServiceTokenSigner,
-  generateSigningKey,
-  grpcBinding,
-  importPublicJwk,
-  parseJwt,
-  serviceTokenReason,
-  TokenError,
-} from '@countersign/tokens'
+import { createMemorySingleUse } from '@countersign/limits'
+import { createServiceTokenSigner, generateSigningKey, grpcBinding, importPublicJwk } from '@countersign/tokens'
 import {
   Client,
   credentials,
@@ -17,13 +9,16 @@ import {
   ServerCredentials,
   type ServerDuplexStream,
   type ServerOptions,
+  type ServiceDefinition,
   type ServiceError,
   type sendUnaryData,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import type { Caller } from '../caller.ts'
-import { GuardError } from '../guard-error.ts'
+import type { ServiceTokenOptions } from '../service-token/service-token-options.ts'
+import { createServiceTokenVerifier, type ServiceTokenVerifier } from '../service-token/service-token-verifier.ts'
 import { type GrpcGuardOptions, guardGrpc } from './guard-grpc.ts'
-import type { GrpcTokenVerifier } from './received-call.ts'
+import type { GrpcTokenVerifier } from './incoming-call.ts'
 
 export type AnyCall = ServerDuplexStream<unknown, unknown> & {
   request: unknown
@@ -47,7 +42,8 @@ export async function guardedService(
 ): Promise<GuardedService> {
   const { verifier = createVerifier(), server: serverOptions, ...guardOptions } = options
   const server = new Server(serverOptions)
-  server.addService(...guardGrpc(verifier, methods, handlers as never, guardOptions))
+  const implementation = handlers as unknown as UntypedServiceImplementation
+  server.addService(...guardGrpc(verifier, methods as ServiceDefinition, implementation, guardOptions))
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, number) =>
       error ? reject(error) : resolve(number),
@@ -140,45 +136,17 @@ function method(name: string, requestStream: boolean, responseStream: boolean): 
   }
 }
 
-export function createVerifier(now: () => number = Date.now): GrpcTokenVerifier {
-  const used = new Set<string>()
-  return {
-    async verify(token, call) {
-      try {
-        const binding = grpcBinding(call)
-        const rules = { audiences: ['inventory-service'], binding }
-        const claims = checkServiceToken(parseJwt(token), publicKey, rules, now() / 1000)
-        if (claims.sender === 'blocked-service') {
-          throw new GuardError({
-            code: 'InvalidM2MToken' as never,
-            reason: 'sender',
-            message: "M2M token sender 'blocked-service' is in the M2M block list",
-            realm: '',
-          })
-        }
-        if (used.has(claims.jti)) throw new TokenError('replayed_token', 'used', 'jti')
-        used.add(claims.jti)
-        return {
-          method: 'service_token',
-          clientId: claims.sender,
-          subject: claims.sub,
-          scopes: [],
-          audience: claims.aud,
-          issuer: claims.iss,
-          credentialId: '',
-          tokenId: claims.jti,
-          expiresAt: claims.exp,
-          claims,
-        }
-      } catch (error) {
-        if (!(error instanceof TokenError)) throw error
-        throw new GuardError({
-          code: 'invalid_token',
-          reason: serviceTokenReason(error),
-          message: 'wrong token',
-          realm: '',
-        })
-      }
-    },
-  }
+/** The real verifier of inventory, which knows the key of every sender of `tokenFor`. */
+export function createVerifier(
+  now: () => number = Date.now,
+  options: Partial<ServiceTokenOptions> = {},
+): ServiceTokenVerifier {
+  return createServiceTokenVerifier({
+    name: 'inventory',
+    keys: { keyFor: () => publicKey },
+    uses: createMemorySingleUse({ now: () => now() - 60_000, monotonicNow: now }),
+    blockList: ['blocked'],
+    now,
+    ...options,
+  })
 }

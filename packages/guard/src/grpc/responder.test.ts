@@ -10,7 +10,7 @@ import {
 } from './guarded-service.fixture.ts'
 
 const secret = 'postgres://app:hunter2@db'
-const leaking = () => Object.assign(new Error(secret), { code: 'ECONNREFUSED', details: secret })
+const leaking = () => Object.assign(new Error(secret), { code: 'ECONNREFUSED' as never, details: secret })
 
 let service: GuardedService | undefined
 const failures: unknown[] = []
@@ -38,7 +38,7 @@ async function outcomeOf(handlers: Handlers): Promise<Outcome> {
         : client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {})
     stream.on('error', finish)
     stream.resume()
-    if (name === 'bidi') (stream as { end(): void }).end()
+    if (name === 'bidi') (stream as unknown as { end(): void }).end()
   })
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { GuardConfigurationError } from '../guard-error.ts'
 import { type Consumption, type ConsumptionOptions, processingOf } from './consumption.ts'
 import type { KafkaMessage, KafkaRecord } from './kafka-record.ts'
-import { createOffsetCommits, type OffsetCommits } from './offset-commits.ts'
+import { createOffsetCommits } from './offset-commits.ts'
 import { tellTimestampTypes } from './platformatic-timestamps.ts'
 import { processRecord } from './process-record.ts'
 

@@ -127,3 +127,7 @@ export async function listen(server: Server): Promise<number> {
 function json(response: import('node:http').ServerResponse, document: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document))
 }
+
+/** What came over the wire, whose shape each test knows. */
+// biome-ignore lint/suspicious/noExplicitAny: a test that reads a wrong member fails.
+export type AnyJson = any

@@ -139,7 +139,6 @@ describe('an ApiCallAction', () => {
 })
 
 describe('an InterserviceCallAction', () => {
-  let inventory: StartedService
   let calls: AnyJson[]
   const action = (name: string, targetApi: string, parameters: string[], more: object = {}) => ({
     name,
@@ -169,7 +168,7 @@ describe('an InterserviceCallAction', () => {
         return { left: 3 }
       }
     const handlers = Object.fromEntries(inventoryApis.map(({ name }) => [name, handler(name)]))
-    inventory = await world.start('inventory', { businessApis: inventoryApis }, { handlers })
+    await world.start('inventory', { businessApis: inventoryApis }, { handlers })
   })
   beforeEach(() => {
     calls = []

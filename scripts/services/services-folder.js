@@ -27,7 +27,9 @@ export function closeServicesFolder(folder) {
   for (const service of readdirSync(folder)) {
     const redis = processIdIn(join(folder, service, 'redis.pid'))
     const postgres = processIdIn(join(folder, service, 'data', 'postmaster.pid'))
+    const kafka = processIdIn(join(folder, service, 'kafka.pid'))
     if (redis) signal(redis, 'SIGKILL')
+    if (kafka) signal(kafka, 'SIGKILL')
     // Its immediate shutdown; what it still writes meanwhile would keep the folder from going.
     if (postgres) signal(postgres, 'SIGQUIT')
     for (let tries = 0; postgres && tries < 500 && signal(postgres, 0); tries += 1) pause(10)

@@ -1,16 +1,18 @@
 import {
   type AxiosAdapter,
-  type AxiosError,
   AxiosHeaders,
   type AxiosInstance,
   type AxiosResponse,
   getAdapter,
   type InternalAxiosRequestConfig,
-  isAxiosError,
 } from 'axios'
 import { refusesToken } from './authorized-fetch.ts'
+import { absoluteUrl, isRedirect, isStream, type Outcome, outcomeOf } from './axios-attempt.ts'
 import type { CountersignClient } from './client.ts'
 import { ClientError } from './client-error.ts'
+import { tokenHeaders } from './service-token/signed-call.ts'
+
+export { signAxios } from './service-token/sign-axios.ts'
 
 /**
  * Makes an axios instance attach the client's tokens, by the same rules as `client.fetch`. It does so at the last
@@ -40,7 +42,9 @@ async function sendAuthorized(
   if (token === undefined) return send(config)
 
   const first = await attempt(token.accessToken)
-  if (!refuses(first) || isStream(config.data)) return settle(first, config)
+  // A service token that came along is used up by the first attempt.
+  const isOnce = isStream(config.data) || tokenHeaders.some((name) => config.headers.has(name))
+  if (!refuses(first) || isOnce) return settle(first, config)
   const other = await client.tokenFor(url.href, { refused: token.accessToken, signal }).catch(() => undefined)
   if (other === undefined) return settle(first, config)
   discard(first)
@@ -55,32 +59,8 @@ async function sendAuthorized(
   }
 }
 
-type Outcome = { response: AxiosResponse; error?: undefined } | { response?: AxiosResponse; error: unknown }
-
-/** Waits, and puts the request as the caller made it in place of the copy that carries the token. */
-async function outcomeOf(sent: Promise<AxiosResponse>, config: InternalAxiosRequestConfig): Promise<Outcome> {
-  try {
-    return { response: withoutToken(await sent, config) }
-  } catch (error) {
-    if (!isAxiosError(error)) return { error }
-    if (error.response) withoutToken(error.response, config)
-    return { error: withoutToken(error, config), response: error.response }
-  }
-}
-
-function withoutToken<Holder extends AxiosResponse | AxiosError>(
-  holder: Holder,
-  config: InternalAxiosRequestConfig,
-): Holder {
-  holder.config = config
-  // Node's request object holds the header as text; it stays reachable but is not printed.
-  Object.defineProperty(holder, 'request', { value: holder.request, enumerable: false, configurable: true })
-  return holder
-}
-
 function settle({ response, error }: Outcome, config: InternalAxiosRequestConfig): AxiosResponse {
-  const isRedirect = response !== undefined && [301, 302, 303, 307, 308].includes(response.status)
-  if (isRedirect && config.maxRedirects !== 0) {
+  if (response !== undefined && isRedirect(response) && config.maxRedirects !== 0) {
     throw new ClientError(
       'redirected',
       'the API answered with a redirect, which is not followed with a token; call the final address itself, ' +
@@ -99,18 +79,8 @@ function refuses({ response }: Outcome): boolean {
   return refusesToken({ status: response.status, headers })
 }
 
-function absoluteUrl(instance: AxiosInstance, config: InternalAxiosRequestConfig): URL | undefined {
-  const text = instance.getUri(config)
-  return URL.canParse(text) ? new URL(text) : undefined
-}
-
 function hasOwnCredential(config: InternalAxiosRequestConfig, url: URL): boolean {
   return config.headers.has('Authorization') || config.auth !== undefined || url.username !== '' || url.password !== ''
-}
-
-/** A stream can be sent once only. */
-function isStream(data: unknown): boolean {
-  return typeof data === 'object' && data !== null && ('pipe' in data || data instanceof ReadableStream)
 }
 
 function discard({ response }: Outcome): void {

@@ -16,6 +16,9 @@ export type ClientErrorCode =
   | 'bad_metadata'
   | 'store_failed'
   | 'closed'
+  | 'unknown_service'
+  | 'body_not_signable'
+  | 'token_given'
 
 export interface ClientErrorDetails {
   /** HTTP status of the answer that caused this. */

@@ -1,1 +1,1 @@
-export {}
+export { type SignedCallOptions, type SignedCalls, signedCallOptions } from './grpc/signed-call-options.ts'

@@ -7,11 +7,16 @@ export interface RequestLike {
   readonly rawHeaders?: readonly string[]
   /** Path and query, or the whole URL. */
   readonly url?: string
+  readonly method?: string
+  /** Reads the content and leaves the same bytes for whoever reads it next. Service tokens are checked against it. */
+  readonly readContent?: (maximumBytes: number) => Promise<Uint8Array>
+  /** What stands for the request, where this object is made for one look at it. */
+  readonly incoming?: object
 }
 
 /** What is wrong with how the request carries its credential. */
 export interface CarrierFault {
-  readonly code: 'missing_credential' | 'invalid_request'
+  readonly code: 'missing_credential' | 'invalid_request' | 'InvalidM2MToken'
   readonly reason: string
   readonly message: string
 }

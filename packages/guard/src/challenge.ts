@@ -22,6 +22,11 @@ export function bearerChallenge(refusal: Refusal): string {
   return `Bearer ${parameters.join(', ')}`
 }
 
+/** The `WWW-Authenticate` value for a refused service token. */
+export function serviceTokenChallenge({ code, message }: Pick<Refusal, 'code' | 'message'>): string {
+  return `M2M error="${code}", error_description="${quotable(message)}"`
+}
+
 /** RFC 6750 section 3 leaves printable ASCII without `"` and `\`: nothing that could end the string or the header. */
 function quotable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, "'")

@@ -1,19 +1,27 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import { closing } from './answer.ts'
 import type { Caller } from './caller.ts'
 import type { Guard } from './guard.ts'
 import { GuardConfigurationError, GuardError } from './guard-error.ts'
-import { checkRequirement, type Requirement } from './requirement.ts'
+import { nodeRequest } from './node-request.ts'
+import { checkRequirement, type Requirement, type ServiceTokenMode } from './requirement.ts'
+import { dropInboundPayload, payloadOf } from './service-token/inbound-payload.ts'
+import type { ServiceTokenPayload } from './service-token/service-caller.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who is calling. Set behind `guardFastify`; `null` on routes that are open to anybody. */
     caller: Caller
+    /** The verified claims of the service token, where the caller came with one. */
+    m2mPayload?: ServiceTokenPayload
   }
   interface FastifyContextConfig {
     /** The caller needs all of these. */
     scopes?: readonly string[]
     /** The caller needs one of these. */
     anyScope?: readonly string[]
+    /** Whether a service token is needed, or looked at. */
+    serviceToken?: ServiceTokenMode
     /** True opens the route to anybody, without a look at his credential. */
     anonymous?: boolean
   }
@@ -29,7 +37,7 @@ export interface GuardFastifyOptions {
 
 /**
  * Guards every route of the instance that it is registered on, and of the plugins within, but nothing outside.
- * A route says what it needs in its `config`: `scopes`, `anyScope`, or `anonymous: true` to be open.
+ * A route says what it needs in its `config`: `scopes`, `anyScope`, `serviceToken`, or `anonymous: true` to be open.
  * Who is refused is answered here, with problem+json, before his body is read.
  */
 export async function guardFastify(app: FastifyInstance, options: GuardFastifyOptions): Promise<void> {
@@ -37,12 +45,18 @@ export async function guardFastify(app: FastifyInstance, options: GuardFastifyOp
   if (typeof guard?.verify !== 'function')
     throw new GuardConfigurationError('guardFastify needs { guard }: what createGuard returned')
   if (!app.hasRequestDecorator('caller')) app.decorateRequest('caller', null as unknown as Caller)
+  if (!app.hasRequestDecorator('m2mPayload')) app.decorateRequest('m2mPayload', undefined)
   app.decorate('requireCaller', (requirement: Requirement = {}) => {
-    checkRequirement(requirement)
+    guard.check(requirement)
     return (request, reply) => admit(guard, requirement, request, reply)
   })
-  app.addHook('onRoute', (route) => void requirementOf(route.config))
+  app.addHook('onRoute', (route) => {
+    const requirement = requirementOf(route.config)
+    if (requirement !== 'anonymous') guard.check(requirement)
+  })
   app.addHook('onRequest', async (request, reply) => {
+    request.m2mPayload = undefined
+    dropInboundPayload(request.raw)
     const requirement = requirementOf(request.routeOptions.config)
     if (requirement !== 'anonymous') return admit(guard, requirement, request, reply)
   })
@@ -56,13 +70,14 @@ Object.assign(guardFastify, {
 
 async function admit(guard: Guard, requirement: Requirement, request: FastifyRequest, reply: FastifyReply) {
   try {
-    request.caller = await guard.verify(request.raw, requirement)
+    request.caller = await guard.verify(nodeRequest(request.raw), requirement)
+    request.m2mPayload = payloadOf(request.caller)
   } catch (error) {
     if (!(error instanceof GuardError)) throw error
     // As bytes, so that no response schema of the route reshapes it.
     return reply
       .code(error.status)
-      .headers(error.headers())
+      .headers({ ...error.headers(), ...closing(error, request.raw) })
       .send(Buffer.from(JSON.stringify(error.toProblem())))
   }
 }
@@ -70,6 +85,7 @@ async function admit(guard: Guard, requirement: Requirement, request: FastifyReq
 interface RouteConfig {
   scopes?: readonly string[]
   anyScope?: readonly string[]
+  serviceToken?: ServiceTokenMode
   anonymous?: boolean
 }
 
@@ -78,11 +94,15 @@ function requirementOf(config: RouteConfig = {}): Requirement | 'anonymous' {
   const known = requirements.get(config)
   if (known !== undefined) return known
   if ('scope' in config) throw new GuardConfigurationError('a route\'s config has "scopes", a list; not "scope"')
-  const { scopes, anyScope, anonymous } = config
-  const requirement = { ...(scopes ? { scopes } : {}), ...(anyScope ? { anyScope } : {}) }
+  const { scopes, anyScope, serviceToken, anonymous } = config
+  const requirement = {
+    ...(scopes ? { scopes } : {}),
+    ...(anyScope ? { anyScope } : {}),
+    ...(serviceToken ? { serviceToken } : {}),
+  }
   checkRequirement(requirement)
-  if (anonymous === true && (scopes ?? anyScope))
-    throw new GuardConfigurationError('a route cannot be anonymous and need scopes')
+  if (anonymous === true && (scopes ?? anyScope ?? serviceToken))
+    throw new GuardConfigurationError('a route cannot be anonymous and need scopes or a service token')
   const found = anonymous === true ? 'anonymous' : requirement
   requirements.set(config, found)
   return found

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { bearerChallenge } from './challenge.ts'
+import { bearerChallenge, serviceTokenChallenge } from './challenge.ts'
 
 export type GuardErrorCode =
   | 'missing_credential'
@@ -7,6 +7,10 @@ export type GuardErrorCode =
   | 'invalid_request'
   | 'insufficient_scope'
   | 'unavailable'
+  | 'InvalidM2MToken'
+  | 'RequiresM2MToken'
+  | 'body_too_large'
+  | 'body_already_read'
 
 /** RFC 9457 problem details, with a `code` for programs and a `reason` that says which rule was broken. */
 export interface Problem {
@@ -20,7 +24,7 @@ export interface Problem {
 
 export interface GuardErrorDetails {
   code: GuardErrorCode
-  /** Names the one rule that was broken: `expired_token`, `wrong_audience`, ... */
+  /** Names the one rule that was broken: `expired_token`, `wrong_audience`, ...; for a service token what is at fault: `digest`, ... */
   reason: string
   /** A sentence for whoever reads the answer. It must not repeat what the request said. */
   message: string
@@ -28,13 +32,15 @@ export interface GuardErrorDetails {
   /** The scopes that the route asks for. */
   scopes?: readonly string[]
   retryAfterSeconds?: number
+  /** Where the code alone does not say it. */
+  status?: 401 | 403
   cause?: unknown
 }
 
 /** Why a request was refused, and how to say so over HTTP (RFC 6750 section 3, RFC 9457). `cause` is for logs only. */
 export class GuardError extends Error {
   readonly code: GuardErrorCode
-  readonly status: 400 | 401 | 403 | 503
+  readonly status: 400 | 401 | 403 | 413 | 503
   readonly reason: string
   readonly realm: string
   readonly scopes: readonly string[]
@@ -44,7 +50,7 @@ export class GuardError extends Error {
     super(details.message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'GuardError'
     this.code = details.code
-    this.status = statusOf[details.code]
+    this.status = details.status ?? statusOf[details.code]
     this.reason = details.reason
     this.realm = details.realm
     this.scopes = details.scopes ?? []
@@ -71,8 +77,23 @@ export class GuardError extends Error {
       'cache-control': 'no-store',
     }
     if (this.code === 'unavailable') headers['retry-after'] = String(Math.max(1, this.retryAfterSeconds ?? 5))
-    else headers['www-authenticate'] = bearerChallenge(this)
+    const challenge = challengeOf(this)
+    if (challenge !== undefined) headers['www-authenticate'] = challenge
     return headers
+  }
+}
+
+function challengeOf(error: GuardError): string | undefined {
+  switch (error.code) {
+    case 'unavailable':
+    case 'body_too_large':
+    case 'body_already_read':
+      return undefined
+    case 'InvalidM2MToken':
+    case 'RequiresM2MToken':
+      return serviceTokenChallenge(error)
+    default:
+      return bearerChallenge(error)
   }
 }
 
@@ -88,4 +109,8 @@ const statusOf = {
   invalid_request: 400,
   insufficient_scope: 403,
   unavailable: 503,
+  InvalidM2MToken: 401,
+  RequiresM2MToken: 401,
+  body_too_large: 413,
+  body_already_read: 400,
 } as const

@@ -6,14 +6,18 @@ import type { Caller } from './caller.ts'
 import { GuardConfigurationError, type GuardError } from './guard-error.ts'
 import { createRevocationFeed, type RevocationFeedOptions } from './revocation/revocation-feed.ts'
 import type { RevocationSource } from './revocation/revocation-source.ts'
+import type { ServiceTokenOptions } from './service-token/service-token-options.ts'
+import { createServiceTokenVerifier, type ServiceTokenVerifier } from './service-token/service-token-verifier.ts'
 import { type IssuerOptions, type TrustedIssuer, trustIssuer } from './trusted-issuer.ts'
 import { createVerifiedTokens, noVerifiedTokens, type VerifiedTokens } from './verified-tokens.ts'
 
 export interface GuardOptions {
-  /** Whose tokens are taken: names exactly as in `iss`, or names with where their keys are. */
-  readonly issuer: string | IssuerOptions | readonly (string | IssuerOptions)[]
-  /** The names of this API; a token must carry one of them in `aud`. */
-  readonly audience: string | readonly string[]
+  /** Whose tokens are taken: names exactly as in `iss`, or names with where their keys are. Needed unless `serviceTokens` is given. */
+  readonly issuer?: string | IssuerOptions | readonly (string | IssuerOptions)[]
+  /** The names of this API; a token must carry one of them in `aud`. Needed with `issuer`. */
+  readonly audience?: string | readonly string[]
+  /** Takes request-bound service tokens, too or only. */
+  readonly serviceTokens?: ServiceTokenOptions | ServiceTokenVerifier
   /** How far the clocks may be apart. Default 5, at most 60. */
   readonly leewaySeconds?: number
   /** Default: every asymmetric algorithm that is supported. */
@@ -54,6 +58,7 @@ export interface GuardSettings {
   readonly realm: string
   readonly known: VerifiedTokens
   readonly revocations: RevocationSource | undefined
+  readonly serviceTokens: ServiceTokenVerifier | undefined
   readonly now: () => number
   readonly onAccept: GuardOptions['onAccept']
   readonly onRefusal: GuardOptions['onRefusal']
@@ -61,12 +66,16 @@ export interface GuardSettings {
 
 /** The options with defaults filled in. Throws GuardConfigurationError for what cannot be safe. */
 export function readGuardOptions(options: GuardOptions): GuardSettings {
-  const audiences = namesOf(options.audience, 'audience')
-  const issuers = readIssuers(options)
+  const serviceTokens = readServiceTokens(options)
+  const takesAccessTokens =
+    serviceTokens === undefined || options.issuer !== undefined || options.audience !== undefined
+  const audiences = takesAccessTokens ? namesOf(options.audience, 'audience') : []
+  const issuers = takesAccessTokens ? readIssuers(options) : noIssuers
   const { tokenCacheSize = 100_000, tokenCacheSeconds = 60 } = options
   return {
     rules: { issuers, audiences, leewaySeconds: inRange(options.leewaySeconds ?? 5, 0, 60, 'leewaySeconds') },
-    realm: options.realm ?? audiences[0]!,
+    realm: options.realm ?? audiences[0] ?? serviceTokens!.name,
+    serviceTokens,
     known:
       inRange(tokenCacheSize, 0, 10_000_000, 'tokenCacheSize') === 0
         ? noVerifiedTokens
@@ -81,8 +90,15 @@ export function readGuardOptions(options: GuardOptions): GuardSettings {
   }
 }
 
+const noIssuers: ReadonlyMap<string, TrustedIssuer> = new Map()
+
+function readServiceTokens({ serviceTokens, now }: GuardOptions): ServiceTokenVerifier | undefined {
+  if (serviceTokens === undefined || 'verifyRequest' in serviceTokens) return serviceTokens
+  return createServiceTokenVerifier({ now, ...serviceTokens })
+}
+
 function readIssuers(options: GuardOptions): ReadonlyMap<string, TrustedIssuer> {
-  const given = [options.issuer].flat() as readonly (string | IssuerOptions)[]
+  const given = [options.issuer ?? []].flat() as readonly (string | IssuerOptions)[]
   const algorithms = checkedAlgorithms(options.algorithms ?? asymmetricAlgorithms)
   const fetching = {
     fetchOptions: options.fetchOptions ?? {},
@@ -140,8 +156,8 @@ function forIssuer(
   return { now, issuer: [...issuers.keys()][0], ...feed }
 }
 
-function namesOf(given: string | readonly string[], option: string): readonly string[] {
-  const names = [given].flat() as readonly unknown[]
+function namesOf(given: string | readonly string[] | undefined, option: string): readonly string[] {
+  const names = [given ?? []].flat() as readonly unknown[]
   const good = names.length > 0 && names.every((name) => typeof name === 'string' && name !== '')
   if (!good)
     throw new GuardConfigurationError(

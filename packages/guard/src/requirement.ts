@@ -8,7 +8,14 @@ export interface Requirement {
   readonly scopes?: readonly string[]
   /** At least one of these. */
   readonly anyScope?: readonly string[]
+  /**
+   * `required`: only a service token will do. `accepted`: it counts where it is present, else an access token is asked
+   * for. `ignored`: it is not looked at. Default `required` where the guard knows service tokens alone, else `accepted`.
+   */
+  readonly serviceToken?: ServiceTokenMode
 }
+
+export type ServiceTokenMode = 'required' | 'accepted' | 'ignored'
 
 /** The scopes that `caller` lacks, as they must be named to him; empty when he may pass. */
 export function lackingScopes(requirement: Requirement, caller: Caller): readonly string[] {
@@ -30,10 +37,16 @@ export function scopesOf(requirement: Requirement): readonly string[] {
 export function checkRequirement(requirement: Requirement): void {
   if (checked.has(requirement)) return
   for (const [name, value] of Object.entries(requirement)) {
-    if (name !== 'scopes' && name !== 'anyScope') {
-      throw new GuardConfigurationError(`a requirement has "scopes" and "anyScope"; "${name}" is neither`)
+    if (name !== 'scopes' && name !== 'anyScope' && name !== 'serviceToken') {
+      throw new GuardConfigurationError(
+        `a requirement has "scopes", "anyScope" and "serviceToken"; "${name}" is neither`,
+      )
     }
     if (value === undefined) continue
+    if (name === 'serviceToken') {
+      checkMode(value)
+      continue
+    }
     if (!Array.isArray(value) || !value.every((scope) => typeof scope === 'string' && isScopeToken(scope))) {
       throw new GuardConfigurationError(`"${name}" must be a list of scopes, each one word without spaces or quotes`)
     }
@@ -47,3 +60,8 @@ export function checkRequirement(requirement: Requirement): void {
 }
 
 const checked = new WeakSet<Requirement>()
+
+function checkMode(value: unknown): void {
+  if (value === 'required' || value === 'accepted' || value === 'ignored') return
+  throw new GuardConfigurationError('"serviceToken" must be "required", "accepted" or "ignored"')
+}

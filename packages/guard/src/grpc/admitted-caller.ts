@@ -1,0 +1,17 @@
+import type { Caller } from '../caller.ts'
+
+/**
+ * Who makes this call, for a handler that `guardGrpc` guards: undefined where a token is not required and none came.
+ * Also on the call itself, as `call.caller` and `call.m2mPayload` (the verified claims).
+ */
+export function callerOf(call: object): Caller | undefined {
+  return callers.get(call)
+}
+
+/** Only the guard calls this, after verification. */
+export function setCaller(call: object, caller: Caller | undefined): void {
+  if (caller !== undefined) callers.set(call, caller)
+  Object.assign(call, { caller, m2mPayload: caller?.claims })
+}
+
+const callers = new WeakMap<object, Caller>()

@@ -1,0 +1,73 @@
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { GuardConfigurationError } from '../guard-error.ts'
+import { type AnyHandler, type GrpcAdmission, guardHandler, type HandlerOptions } from './guarded-handler.ts'
+import type { GrpcTokenVerifier } from './incoming-call.ts'
+import { ReceivedMessage } from './received-message.ts'
+
+export interface GrpcGuardOptions extends HandlerOptions {
+  /** False: calls without a token pass too, and have no caller. A token that is there and wrong is refused all the same. */
+  readonly required?: boolean
+  /** Another `required` for single methods, by their names in the definition. */
+  readonly methods?: Readonly<Record<string, { readonly required: boolean }>>
+}
+
+/**
+ * Wraps a gRPC service so that its handlers are called for verified callers only:
+ * `server.addService(...guardGrpc(verifier, definition, implementation))`. Handlers are those of grpc-js, and may be
+ * async; they find the caller in `call.caller`, `call.m2mPayload` or `callerOf(call)`.
+ *
+ * Refusals are UNAUTHENTICATED, PERMISSION_DENIED (access lists) or UNAVAILABLE (keys or store away), with
+ * `m2m-error` and `m2m-reason` in the trailing metadata. A request that is one message is parsed only after the
+ * token was found good for its bytes; until then server interceptors see a ReceivedMessage in its place.
+ * Throws GuardConfigurationError for methods that the service does not have.
+ */
+export function guardGrpc<Implementation extends UntypedServiceImplementation>(
+  verifier: GrpcTokenVerifier,
+  definition: ServiceDefinition<Implementation>,
+  implementation: Implementation,
+  options: GrpcGuardOptions = {},
+): [ServiceDefinition<Implementation>, Implementation] {
+  const { required = true, methods = {}, ...rest } = options
+  for (const name of Object.keys(methods)) {
+    if (Object.hasOwn(definition, name)) continue
+    const known = Object.keys(definition).join(', ')
+    throw new GuardConfigurationError(`the gRPC service has no method "${name}"; it has ${known}`)
+  }
+  const optional = new Set(
+    Object.entries(definition)
+      .filter(([name]) => !(methods[name]?.required ?? required))
+      .map(([, method]) => method.path),
+  )
+  return admitGrpc(
+    async (incoming) => {
+      if (!incoming.carriesServiceToken && optional.has(incoming.method)) return undefined
+      return incoming.verifyServiceToken(verifier)
+    },
+    definition,
+    implementation,
+    rest,
+  )
+}
+
+/** As `guardGrpc`, for rules of your own about who is let in. */
+export function admitGrpc<Implementation extends UntypedServiceImplementation>(
+  admit: GrpcAdmission,
+  definition: ServiceDefinition<Implementation>,
+  implementation: Implementation,
+  options: HandlerOptions = {},
+): [ServiceDefinition<Implementation>, Implementation] {
+  const guardedDefinition: Record<string, ServiceDefinition[string]> = {}
+  const guardedImplementation: Record<string, AnyHandler> = {}
+  for (const [name, method] of Object.entries(definition)) {
+    guardedDefinition[name] = method
+    const handler = implementation[name] ?? implementation[method.originalName ?? name]
+    if (handler === undefined) continue
+    if (!method.requestStream) guardedDefinition[name] = { ...method, requestDeserialize: keep(method) }
+    guardedImplementation[name] = guardHandler(method, handler.bind(implementation) as AnyHandler, admit, options)
+  }
+  return [guardedDefinition as ServiceDefinition<Implementation>, guardedImplementation as unknown as Implementation]
+}
+
+function keep({ requestDeserialize }: ServiceDefinition[string]): (bytes: Buffer) => ReceivedMessage {
+  return (bytes) => new ReceivedMessage(bytes, requestDeserialize)
+}

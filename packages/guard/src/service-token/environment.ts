@@ -1,0 +1,78 @@
+import { serviceName, TokenError } from '@countersign/tokens'
+import { GuardConfigurationError } from '../guard-error.ts'
+import { createAccessDecision } from './access-lists.ts'
+
+/** What the environment says of a service that receives; to be spread into `ServiceTokenOptions`. */
+export interface ReceiverSettings {
+  readonly name: string
+  readonly audiences: readonly string[]
+  /** The template of JWKS_URL. */
+  readonly keys: string
+  readonly blockList: readonly string[]
+  readonly allowList: readonly string[] | undefined
+  readonly enforceLists: boolean
+}
+
+/**
+ * Reads SERVICE_SHORT_NAME, JWKS_URL, M2M_AUDIENCES, M2M_BLOCK_LIST, ALLOWED_M2M_CLIENTS, SERVICE_ENV and NODE_ENV.
+ * `notices` are for the log at start. Throws GuardConfigurationError naming the variable that is missing or wrong.
+ */
+export function receiverFromEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): {
+  options: ReceiverSettings
+  notices: readonly string[]
+} {
+  const blockList = listIn(env, 'M2M_BLOCK_LIST') ?? []
+  const allowList = listIn(env, 'ALLOWED_M2M_CLIENTS')
+  const { stage, enforceLists } = stageIn(env)
+  const options = {
+    name: nameIn(env),
+    audiences: listIn(env, 'M2M_AUDIENCES') ?? [],
+    keys: required(
+      env,
+      'JWKS_URL',
+      'where the keys of senders are, such as https://auth.example.com/$service/.well-known/jwks.json',
+    ),
+    blockList,
+    allowList,
+    enforceLists,
+  }
+  createAccessDecision(options)
+  const listed = [...(blockList.length > 0 ? ['M2M_BLOCK_LIST'] : []), ...(allowList ? ['ALLOWED_M2M_CLIENTS'] : [])]
+  const notices = enforceLists || listed.length === 0 ? [] : [`${stage} leaves ${listed.join(' and ')} off`]
+  return { options, notices }
+}
+
+const enforcing = ['staging', 'stage', 'production', 'prod']
+
+/** Lists hold where they matter, and where nothing says which stage this is. */
+function stageIn(env: Readonly<Record<string, string | undefined>>): { stage: string; enforceLists: boolean } {
+  const variable = ['SERVICE_ENV', 'NODE_ENV'].find((name) => (env[name] ?? '').trim() !== '')
+  if (variable === undefined) return { stage: '', enforceLists: true }
+  const value = env[variable]!.trim()
+  return { stage: `${variable}=${value}`, enforceLists: enforcing.includes(value.toLowerCase()) }
+}
+
+/** Separated by commas. Empty is as good as not set; but commas alone are somebody's list that got lost. */
+function listIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {
+  const text = (env[name] ?? '').trim()
+  if (text === '') return undefined
+  const entries = text.split(',').flatMap((entry) => (entry.trim() === '' ? [] : [entry.trim()]))
+  if (entries.length > 0) return entries
+  throw new GuardConfigurationError(`${name} has commas and no name; name the services, or leave it out`)
+}
+
+function nameIn(env: Readonly<Record<string, string | undefined>>): string {
+  const name = required(env, 'SERVICE_SHORT_NAME', 'the name of this service, such as inventory')
+  try {
+    return serviceName(name)
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error
+    throw new GuardConfigurationError(`SERVICE_SHORT_NAME: ${error.message}`)
+  }
+}
+
+function required(env: Readonly<Record<string, string | undefined>>, name: string, what: string): string {
+  const value = (env[name] ?? '').trim()
+  if (value === '') throw new GuardConfigurationError(`${name} is not set; it says ${what}`)
+  return value
+}

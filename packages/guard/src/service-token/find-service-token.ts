@@ -1,0 +1,39 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { CarrierFault, RequestLike } from '../bearer-token.ts'
+
+/** The one service token of a request, in `x-m2m-token` or `m2m-token`; undefined when there is none. */
+export function findServiceToken(request: RequestLike): string | undefined | CarrierFault {
+  const { headers, rawHeaders } = request
+  if (rawHeaders !== undefined && countTokens(rawHeaders) > 1) return severalTokens
+  const first = read(headers, 'x-m2m-token')
+  const second = read(headers, 'm2m-token')
+  if (first !== undefined && second !== undefined) return severalTokens
+  const token = first ?? second
+  // Several of one name were joined by a comma, which no token has.
+  if (token === undefined || (typeof token === 'string' && !token.includes(','))) return token
+  return severalTokens
+}
+
+function read(headers: IncomingHttpHeaders | Headers, name: string): string | readonly string[] | undefined {
+  if (typeof headers.get === 'function') return (headers as Headers).get(name) ?? undefined
+  return (headers as IncomingHttpHeaders)[name]
+}
+
+function countTokens(rawHeaders: readonly string[]): number {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!
+    if ((name.length === 11 || name.length === 9) && isCarrier(name.toLowerCase())) count++
+  }
+  return count
+}
+
+function isCarrier(name: string): boolean {
+  return name === 'x-m2m-token' || name === 'm2m-token'
+}
+
+const severalTokens: CarrierFault = {
+  code: 'InvalidM2MToken',
+  reason: 'malformed',
+  message: 'The request carries more than one service token; send exactly one.',
+}

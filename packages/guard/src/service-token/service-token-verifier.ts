@@ -1,0 +1,206 @@
+import {
+  type ParsedJws,
+  parseJwt,
+  type ServiceTokenClaims,
+  type ServiceTokenReason,
+  serviceName,
+  serviceTokenIssuedAt,
+  TokenError,
+  type VerificationKey,
+} from '@countersign/tokens'
+import type { RequestLike } from '../bearer-token.ts'
+import type { GuardError } from '../guard-error.ts'
+import { placeOf, type ReceivedCall, rememberUntil, type Transport, useId } from './received-call.ts'
+import { type PendingCall, requestCall } from './request-call.ts'
+import { type ServiceCaller, type ServiceTokenPayload, toServiceCaller } from './service-caller.ts'
+import {
+  noticesOf,
+  readServiceTokenOptions,
+  type ServiceTokenOptions,
+  type ServiceTokenSettings,
+} from './service-token-options.ts'
+import { invalidServiceToken, serviceTokenRefusal, unavailable } from './service-token-refusal.ts'
+import { isSignedWith, profileOf, type TokenProfile } from './token-profile.ts'
+import { report } from './validation.ts'
+
+export interface ServiceTokenVerifier {
+  /** The full name of this service. */
+  readonly name: string
+  /**
+   * The caller behind a token that came with `call`. Rejects with GuardError: `InvalidM2MToken` (401; 403 where the access
+   * lists refuse the sender) with the `reason` that is at fault, or `unavailable` (503).
+   */
+  verify(token: string, call: ReceivedCall): Promise<ServiceCaller>
+  /** The same for an HTTP request, whose content is read last. The same request may be asked about again. */
+  verifyRequest(token: string, request: RequestLike): Promise<ServiceCaller>
+  /** The error for a call whose token cannot even be read, such as one with two of them; counted as any other. */
+  refuse(call: { transport: Transport; target: string }, reason: ServiceTokenReason, message?: string): GuardError
+}
+
+/**
+ * Creates what verifies request-bound service tokens for one receiver. The access lists are looked at only for what is
+ * proven, and a token is used up only when all else holds. Throws GuardConfigurationError when the options cannot be safe.
+ */
+export function createServiceTokenVerifier(options: ServiceTokenOptions): ServiceTokenVerifier {
+  const settings = readServiceTokenOptions(options)
+  for (const notice of noticesOf(options)) settings.logger?.warn({ receiver: settings.name }, notice)
+  const requests = new WeakMap<object, { token: string; caller: Promise<ServiceCaller> }>()
+
+  return {
+    name: settings.name,
+    verify: (token, call) => verify(token, { ...describe(call), receive: async () => call }, settings),
+    verifyRequest(token, request) {
+      const identity = request.incoming
+      const asked = identity === undefined ? undefined : requests.get(identity)
+      if (asked?.token === token) return asked.caller
+      const caller = verify(token, requestCall(request, settings), settings)
+      if (identity !== undefined) requests.set(identity, { token, caller })
+      return caller
+    },
+    refuse(call, reason, message) {
+      const error = invalidServiceToken({ reason, realm: settings.name, ...(message === undefined ? {} : { message }) })
+      report({ outcome: 'refused', profile: 'm2m', receiver: settings.name, ...call, reason, error }, settings)
+      return error
+    },
+  }
+}
+
+/** What is known of a token so far, for the report. */
+interface Progress {
+  profile: 'm2m' | 'md5'
+  claimedSender?: string
+  sender?: string
+  tokenId?: string
+}
+
+async function verify(token: string, call: PendingCall, settings: ServiceTokenSettings): Promise<ServiceCaller> {
+  const { name } = settings
+  const { transport, target } = call
+  const progress: Progress = { profile: 'm2m' }
+  try {
+    const caller = await steps(token, call, settings, progress)
+    report({ outcome: 'accepted', transport, target, receiver: name, ...progress, caller }, settings)
+    return caller
+  } catch (thrown) {
+    const error = serviceTokenRefusal(thrown, name)
+    const outcome = error.code === 'unavailable' ? 'unavailable' : 'refused'
+    report({ outcome, transport, target, receiver: name, ...progress, reason: error.reason, error }, settings)
+    throw error
+  }
+}
+
+/** In this order: form, signature, times, audience, binding, access lists, single use. */
+async function steps(
+  token: string,
+  call: PendingCall,
+  settings: ServiceTokenSettings,
+  progress: Progress,
+): Promise<ServiceCaller> {
+  const parsed = parseJwt(token)
+  const profile = profileOf(parsed, settings)
+  progress.profile = profile.name
+  const shortName = profile.senderOf(parsed)
+  const sender = serviceName(shortName)
+  progress.claimedSender = sender
+  const key = await keyOf(parsed, shortName, profile, settings)
+  const received = await call.receive()
+  const claims = checked(parsed, key, received, profile, settings, progress)
+  refuseByLists(sender, settings)
+  const scopes = await scopesOf(sender, settings)
+  if (profile.name === 'm2m') await useOnce(claims as unknown as ServiceTokenClaims, received, settings)
+  return toServiceCaller(claims, key, scopes, settings.name)
+}
+
+async function keyOf(
+  parsed: ParsedJws,
+  shortName: string,
+  profile: TokenProfile,
+  { keys, name }: ServiceTokenSettings,
+): Promise<VerificationKey> {
+  let key: VerificationKey | undefined
+  try {
+    key = await profile.keyFor(parsed, shortName, keys)
+  } catch (error) {
+    if (error instanceof TokenError) throw error
+    throw unavailable(
+      'keys_unavailable',
+      'The keys of the sender cannot be had at the moment; try again shortly.',
+      name,
+      error,
+    )
+  }
+  if (key === undefined) throw new TokenError('unknown_key', 'the sender publishes no such key', 'kid')
+  return key
+}
+
+function checked(
+  parsed: ParsedJws,
+  key: VerificationKey,
+  received: ReceivedCall,
+  profile: TokenProfile,
+  settings: ServiceTokenSettings,
+  progress: Progress,
+): ServiceTokenPayload {
+  try {
+    const claims = profile.check(parsed, key, received, settings)
+    prove(claims)
+    return claims
+  } catch (error) {
+    // Who is refused for what he signed is no stranger.
+    if (error instanceof TokenError && error.code !== 'invalid_signature' && isSignedWith(parsed, key))
+      prove(parsed.claims)
+    throw error
+  }
+
+  function prove({ jti }: Readonly<Record<string, unknown>>): void {
+    progress.sender = progress.claimedSender
+    if (typeof jti === 'string' && jti.length <= 128) progress.tokenId = jti
+  }
+}
+
+function refuseByLists(sender: string, { refusalByLists, name }: ServiceTokenSettings): void {
+  const message = refusalByLists(sender)
+  if (message !== undefined) throw invalidServiceToken({ reason: 'sender', realm: name, message, status: 403 })
+}
+
+async function scopesOf(sender: string, { scopesOf, name }: ServiceTokenSettings): Promise<readonly string[]> {
+  if (scopesOf === undefined) return []
+  try {
+    return await scopesOf(sender)
+  } catch (error) {
+    throw unavailable(
+      'scopes_unavailable',
+      'What the sender may do cannot be known at the moment; try again shortly.',
+      name,
+      error,
+    )
+  }
+}
+
+async function useOnce(claims: ServiceTokenClaims, call: ReceivedCall, settings: ServiceTokenSettings): Promise<void> {
+  const { uses, name, leewaySeconds, now } = settings
+  const until = rememberUntil(call, claims, leewaySeconds, now() / 1000)
+  const use = { issuedAt: serviceTokenIssuedAt(claims), place: placeOf(call) }
+  let outcome: Awaited<ReturnType<typeof uses.use>>
+  try {
+    outcome = await uses.use(useId(call, name, claims.iss, claims.jti), until, use)
+  } catch (error) {
+    throw unavailable(
+      'uses_unavailable',
+      'Whether the token was used before cannot be known at the moment; try again shortly.',
+      name,
+      error,
+    )
+  }
+  if (outcome === 'first' || (outcome === 'again' && use.place !== undefined)) return
+  const message = outcome === 'unknowable' ? beforeMemory : undefined
+  throw invalidServiceToken({ reason: 'replayed', realm: name, ...(message === undefined ? {} : { message }) })
+}
+
+const beforeMemory =
+  'The service token was signed before this receiver began to remember used tokens, so it may have been used; sign a new one (replayed).'
+
+function describe(call: ReceivedCall): { transport: Transport; target: string } {
+  if (call.transport === 'http') return { transport: 'http', target: `${call.method} ${call.target.split('?', 1)[0]}` }
+  return { transport: call.transport, target: call.transport === 'grpc' ? call.method : call.topic }
+}

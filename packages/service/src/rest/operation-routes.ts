@@ -1,0 +1,96 @@
+import { GuardError } from '@countersign/guard'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Admission, admit } from '../admission.ts'
+import type { Operation, OperationCall } from '../operation.ts'
+import { Problem } from '../problem.ts'
+import { ServiceError } from '../service-error.ts'
+import { sendError, sendResult } from './answer.ts'
+import { edgeBody, jsonObject } from './body.ts'
+import { contentOf } from './content.ts'
+import { restCredentials } from './credentials.ts'
+import { restInput } from './input.ts'
+import { collected, queryOf } from './query.ts'
+import type { RestRuntime } from './rest-transport.ts'
+
+/** One route for each operation that has one. Throws ServiceError `invalid_service` for two at one place. */
+export function operationRoutes(app: FastifyInstance, runtime: RestRuntime): void {
+  for (const operation of runtime.operations) {
+    if (operation.rest === undefined) continue
+    const { method, path } = operation.rest
+    if (app.hasRoute({ method, url: path }))
+      throw new ServiceError(
+        'invalid_service',
+        `${method} ${path} of "${operation.name}" is taken already; choose another path`,
+      )
+    app.route({ method, url: path, handler: (request, reply) => serve(operation, runtime, request, reply) })
+  }
+}
+
+async function serve(operation: Operation, runtime: RestRuntime, request: FastifyRequest, reply: FastifyReply) {
+  const startedAt = performance.now()
+  let admission: Admission | undefined
+  try {
+    const content = contentOf(request.raw, runtime.settings.maximumBody)
+    admission = await admit(operation.authOptions, restCredentials(request.raw, content, runtime), runtime.admission)
+    const call = await callOf(operation, admission, request, await content())
+    return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(reply) }))
+  } catch (error) {
+    if (!(error instanceof GuardError || error instanceof Problem)) throw error
+    // What was not read of the content is not waited for.
+    if (!request.raw.complete) reply.header('connection', 'close')
+    return sendError(reply, error)
+  } finally {
+    runtime.onCall({
+      operation,
+      transport: 'rest',
+      admission,
+      status: reply.statusCode,
+      milliseconds: performance.now() - startedAt,
+    })
+  }
+}
+
+async function callOf(
+  operation: Operation,
+  admission: Admission,
+  request: FastifyRequest,
+  content: Buffer,
+): Promise<OperationCall> {
+  const { headers, method, url = '/' } = request.raw
+  const query = queryOf(url)
+  const params = { ...(request.params as Record<string, string>) }
+  if (operation.kind === 'businessApi') {
+    const body = jsonObject(content, headers)
+    return { transport: 'rest', admission, input: restInput({ params, query, body }, operation.input) }
+  }
+  const { 'x-m2m-token': _, 'm2m-token': __, ...shown } = headers
+  return {
+    transport: 'rest',
+    admission,
+    request: {
+      method: method!,
+      path: url.split('?', 1)[0]!,
+      url,
+      headers: shown,
+      query: collected(query),
+      params,
+      body: withoutPayload(edgeBody(content, headers)),
+      rawBody: content,
+    },
+  }
+}
+
+/** Only the guard says who calls. */
+function withoutPayload(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || !Object.hasOwn(body, 'm2mPayload')) return body
+  const { m2mPayload: _, ...rest } = body as Record<string, unknown>
+  return rest
+}
+
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) gone.abort(new Problem(499, 'caller_gone', 'whoever called has gone'))
+  })
+  return gone.signal
+}

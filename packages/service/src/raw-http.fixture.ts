@@ -1,9 +1,10 @@
 import { connect } from 'node:net'
+import type { AnyJson } from './world.fixture.ts'
 
 export interface RawAnswer {
   readonly status: number
   readonly text: string
-  readonly body: any
+  readonly body: AnyJson
 }
 
 /** Sends exactly these bytes, which no HTTP client would, and reads until the service closes. */
@@ -11,11 +12,12 @@ export async function rawRequest(
   origin: string,
   head: readonly string[],
   content: string | Buffer = '',
+  authority = new URL(origin).host,
 ): Promise<RawAnswer> {
-  const { hostname, port, host } = new URL(origin)
+  const { hostname, port } = new URL(origin)
   const socket = connect(Number(port), hostname)
   const [requestLine, ...headers] = head
-  const lines = [requestLine!, `Host: ${host}`, 'Connection: close', ...headers, '', '']
+  const lines = [requestLine!, `Host: ${authority}`, 'Connection: close', ...headers, '', '']
   socket.on('error', () => {})
   socket.write(Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), Buffer.from(content)]))
   const chunks: Buffer[] = []

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { rawRequest } from '../raw-http.fixture.ts'
-import { createWorld, type StartedService, type World } from '../world.fixture.ts'
+import { type AnyJson, createWorld, type StartedService, type World } from '../world.fixture.ts'
 
 const open = { loginRequired: false, M2MAllowed: false }
 let world: World
@@ -39,7 +39,7 @@ beforeAll(async () => {
       handlers: {
         decreaseStock: (input) => input,
         find: (input) => input,
-        anything: (input) => ({ input, polluted: ({} as any).admin ?? null, keys: Object.keys(input) }),
+        anything: (input) => ({ input, polluted: ({} as AnyJson).admin ?? null, keys: Object.keys(input) }),
         nothing: () => undefined,
       },
     },
@@ -58,7 +58,7 @@ const post = async (
   return {
     status: response.status,
     type,
-    body: (type.includes('json') ? await response.json() : await response.text()) as any,
+    body: (type.includes('json') ? await response.json() : await response.text()) as AnyJson,
   }
 }
 
@@ -137,7 +137,7 @@ describe('the input of a business API', () => {
     const answer = await post('/anything?valueOf=3', body)
     expect(answer).toMatchObject({ status: 200, body: { polluted: null } })
     expect(answer.body.keys.sort()).toEqual(['constructor', 'hasOwnProperty', 'toString', 'valueOf'])
-    expect(({} as any).admin).toBeUndefined()
+    expect(({} as AnyJson).admin).toBeUndefined()
   })
 
   it('takes no m2mPayload from outside', async () => {

@@ -1,6 +1,5 @@
-import type { Caller } from '@countersign/guard'
+import type { Caller, ServiceCaller, ServiceTokenPayload } from '@countersign/guard'
 import type { AuthOptions } from './document/service-document.ts'
-import type { ServiceTokenPayload } from './operation.ts'
 import type { Session, SessionVerifier } from './session/session.ts'
 import { type TenantRules, tenantOf } from './tenant/tenant.ts'
 
@@ -9,7 +8,7 @@ export interface Credentials {
   /** Whether anything stands where a service token may stand, good or bad. */
   carriesServiceToken(): boolean
   /** The caller behind the call's service token. Rejects with GuardError, also where there is none (`RequiresM2MToken`). */
-  verifyServiceToken(): Promise<Caller>
+  verifyServiceToken(): Promise<ServiceCaller>
   /** The token that a session is made from. Throws GuardError where it is carried wrongly. */
   sessionToken(): string | undefined
   /** The tenants that header and host name: not proven by anything. Throws Problem where one is malformed. */
@@ -43,7 +42,7 @@ export async function admit(auth: AuthOptions, credentials: Credentials, rules: 
   const session = !byToken && auth.loginRequired ? await rules.sessions.verify(credentials.sessionToken()) : undefined
   return {
     caller: caller ?? session?.caller,
-    m2mPayload: caller?.claims as ServiceTokenPayload | undefined,
+    m2mPayload: caller?.claims,
     session,
     tenant: tenantOf({ caller, session, named: () => credentials.namedTenants() }, rules.tenants),
   }

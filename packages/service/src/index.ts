@@ -1,3 +1,4 @@
+export { ActionError, type ActionErrorCode } from './actions/action-error.ts'
 export type { Admission } from './admission.ts'
 export { type ReadOptions, readServiceDocument } from './document/read-service-document.ts'
 export type {
@@ -14,8 +15,12 @@ export type {
   ServiceOptions,
 } from './document/service-document.ts'
 export { compileExpression, type Expression } from './expressions/expression.ts'
-export type { EdgeRequest, OperationCall, ServiceTokenPayload, TransportName } from './operation.ts'
+export type { EdgeRequest, TransportName } from './operation.ts'
+export type { Handler } from './operations/business-api.ts'
+export type { EdgeFunction } from './operations/edge-controller.ts'
 export { Problem } from './problem.ts'
+export { type EdgeAnswerOptions, edgeAnswer } from './rest/edge-answer.ts'
+export { createService, type Service, type ServiceOptions as ServiceSetup } from './service.ts'
 export type { EventPublisher, ServiceActions, ServiceContext, ServiceLogger } from './service-context.ts'
 export {
   type DocumentFault,

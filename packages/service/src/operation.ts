@@ -1,4 +1,4 @@
-import type { Caller } from '@countersign/guard'
+import type { Caller, ServiceTokenPayload } from '@countersign/guard'
 import type { Admission } from './admission.ts'
 import type { AuthOptions, GrpcMethod, JsonSchema, Route } from './document/service-document.ts'
 
@@ -62,6 +62,3 @@ export interface EdgeRequest extends IncomingCall {
   readonly session: Admission['session']
   readonly tenant: string | undefined
 }
-
-/** The verified claims of a service token. */
-export type ServiceTokenPayload = Readonly<Record<string, unknown>> & { readonly sender: string }

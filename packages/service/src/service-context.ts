@@ -1,5 +1,5 @@
-import type { Caller } from '@countersign/guard'
-import type { ServiceTokenPayload, TransportName } from './operation.ts'
+import type { Caller, ServiceTokenPayload } from '@countersign/guard'
+import type { TransportName } from './operation.ts'
 import type { Session } from './session/session.ts'
 
 /** What a handler gets beside its input: who calls, and what it may do with it. */

@@ -20,6 +20,8 @@ export interface DocumentFault {
   readonly message: string
   /** Where in the text, when the document was text: `inventory.yaml:12:5`, or `12:5` without a file */
   readonly place?: string
+  /** Where in the expression that stands at the path, when it is that which is wrong */
+  readonly position?: Position
 }
 
 export interface ServiceErrorDetails {

@@ -1,4 +1,4 @@
-import type { Caller } from '@countersign/guard'
+import type { ServiceTokenVerifier } from '@countersign/guard'
 import type { Admission, AdmissionRules } from './admission.ts'
 import type { Operation, TransportName } from './operation.ts'
 import type { ServiceLogger } from './service-context.ts'
@@ -34,9 +34,4 @@ export interface FinishedCall {
   /** As in HTTP, whatever the transport: 200, 401, ... */
   readonly status: number
   readonly milliseconds: number
-}
-
-interface ServiceTokenVerifier {
-  readonly name: string
-  verify(token: string, call: never): Promise<Caller>
 }

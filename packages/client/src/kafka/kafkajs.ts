@@ -20,9 +20,11 @@ export interface KafkajsMessage {
 
 export interface SignedKafkajsProducer<Producer extends KafkajsProducer> {
   send(record: KafkajsRecord): ReturnType<Producer['send']>
-  sendBatch(batch: { topicMessages?: KafkajsRecord[]; acks?: number; timeout?: number }): ReturnType<
-    Producer['sendBatch']
-  >
+  sendBatch(batch: {
+    topicMessages?: KafkajsRecord[]
+    acks?: number
+    timeout?: number
+  }): ReturnType<Producer['sendBatch']>
 }
 
 export interface KafkajsRecord {

@@ -55,7 +55,7 @@ export function signRecord(
 ): SignedRecord {
   const { topic } = record
   const key = bytesOf(record.key ?? null)
-  const value = valueOf(record.value)
+  const value = serialized(record.value)
   const headers = otherHeaders(record.headers)
   const message = options.carrier === 'payload' || signer.profile === 'md5' ? jsonObject(value) : undefined
   const signing: Signing = { signer, audience: `kafka:${topic}`, tenant: options.tenant }
@@ -94,7 +94,7 @@ function bytesOf(value: Uint8Array | string | null): Buffer | null {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 }
 
-function valueOf(value: unknown): Buffer | null {
+function serialized(value: unknown): Buffer | null {
   if (value === null || typeof value === 'string' || value instanceof Uint8Array) return bytesOf(value)
   if (value === undefined) throw notSignable('the record has no value; a tombstone is null')
   let text: string | undefined

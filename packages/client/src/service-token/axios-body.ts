@@ -30,9 +30,8 @@ function plain(content: Buffer): SerialisedBody {
 
 async function serialised(data: FormData | Blob): Promise<SerialisedBody> {
   const response = new Response(data)
-  const type = response.headers.get('content-type')
-  const content = Buffer.from(await response.arrayBuffer())
-  return { content, headers: type === null ? {} : { 'Content-Type': type } }
+  const type = response.headers.get('content-type') ?? 'application/octet-stream'
+  return { content: Buffer.from(await response.arrayBuffer()), headers: { 'Content-Type': type } }
 }
 
 /** A form of the package form-data, which axios makes in Node of `postForm` and multipart objects. */

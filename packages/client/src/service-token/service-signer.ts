@@ -61,7 +61,7 @@ export function createServiceSigner(options: ServiceSignerOptions): ServiceSigne
   const name = readName(options.name)
   const lifetimeSeconds = readLifetime(options.lifetimeSeconds)
   const file = secretKeyFile === undefined ? undefined : watchKeyFile(secretKeyFile, rotate, onWarning)
-  let current = signingWith(file?.key ?? readServiceKey(readSecret(options), 'secretKey'))
+  let current = signingWith(file?.key ?? readServiceKey(readSecret(options), 'secretKey (SERVICE_SECRET_KEY)'))
   let earlier: SigningKey[] = []
 
   return {
@@ -78,8 +78,9 @@ export function createServiceSigner(options: ServiceSignerOptions): ServiceSigne
 
   function rotate(key: PrivateKey): void {
     forget()
-    earlier = [current, ...earlier].filter(({ publicJwk }) => publicJwk.kid !== key.publicJwk.kid)
-    current = signingWith(key)
+    const known = earlier.find(({ publicJwk }) => publicJwk.kid === key.publicJwk.kid)
+    earlier = [current, ...earlier].filter((one) => one !== known)
+    current = known ?? signingWith(key)
   }
 
   function forget(): void {

@@ -17,7 +17,8 @@ const placeholder = 'service-stands-here'
 
 /** @throws ClientError `invalid_configuration` */
 export function readServiceUrl(text: string, { isTemplate }: { isTemplate: boolean }): ServiceUrl {
-  const count = typeof text === 'string' ? text.split('$service').length - 1 : 0
+  if (typeof text !== 'string') throw unusable('the address of a service is a text')
+  const count = text.split('$service').length - 1
   if (isTemplate && count !== 1) throw unusable('the template of service addresses must hold $service exactly once')
   if (!isTemplate && count !== 0) throw unusable('$service belongs into serviceUrl; services holds one address each')
   const concrete = text.replace('$service', placeholder)

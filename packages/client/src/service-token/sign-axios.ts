@@ -3,7 +3,7 @@ import { absoluteUrl, isRedirect, outcomeOf } from '../axios-attempt.ts'
 import { ClientError } from '../client-error.ts'
 import { serialiseAxiosBody } from './axios-body.ts'
 import type { ServiceSigner } from './service-signer.ts'
-import { redirected, refuseUnsignable, type SigningOptions, signCall } from './signed-call.ts'
+import { addressOf, redirected, refuseUnsignable, type SigningOptions, signCall } from './signed-call.ts'
 
 /** What a signing adapter sends with, so that a plugin that sends a request again is not signed twice over. */
 const innerAdapters = new WeakMap<AxiosAdapter, InternalAxiosRequestConfig['adapter']>()
@@ -33,8 +33,9 @@ async function sendSigned(
   signer: ServiceSigner,
   options: SigningOptions,
 ) {
-  const url = absoluteUrl(instance, config)
-  if (url === undefined) throw new ClientError('invalid_target', 'the address of the call is no absolute URL')
+  const given = absoluteUrl(instance, config)
+  if (given === undefined) throw new ClientError('invalid_target', 'the address of the call is no absolute URL')
+  const url = addressOf(given)
   refuseUnsignable(url, (name) => config.headers.get(name)?.toString())
   const method = (config.method ?? 'get').toUpperCase()
   const { content, headers: bodyHeaders } = await serialiseAxiosBody(config.data)

@@ -16,6 +16,7 @@ export const tokenHeaders = ['x-m2m-token', 'm2m-token'] as const
 
 /** A request as it will stand on the wire. */
 export interface FinalCall {
+  /** Of `addressOf` */
   url: URL
   /** Upper case */
   method: string
@@ -25,7 +26,7 @@ export interface FinalCall {
 /** A new token for this one sending. Throws ClientError `body_not_signable` for what the profile cannot bind. */
 export function signCall(signer: ServiceSigner, call: FinalCall, { directory, tenant }: SigningOptions): string {
   const { url, method, content } = call
-  const bound = { method, target: targetOf(url), content }
+  const bound = { method, target: url.pathname + url.search, content }
   if (signer.profile === 'md5') return signer.signMd5(md5Hash(bound))
   const tenantNow = typeof tenant === 'function' ? tenant() : tenant
   return signer.sign({
@@ -35,12 +36,15 @@ export function signCall(signer: ServiceSigner, call: FinalCall, { directory, te
   })
 }
 
-/** Path and query as HTTP clients put them on the wire: with the `?` of an empty query, which `URL.search` drops. */
-export function targetOf(url: URL): string {
-  const bare = new URL(url)
-  bare.username = ''
-  bare.password = ''
-  return bare.href.slice(bare.origin.length).split('#', 1)[0]!
+/**
+ * The address as it is sent: without fragment, and without the `?` of an empty query, which some HTTP clients put on the
+ * wire and others do not. What is left is put there by all of them as it is.
+ */
+export function addressOf(url: URL): URL {
+  const address = new URL(url)
+  address.hash = ''
+  if (address.search === '') address.search = ''
+  return address
 }
 
 /**

@@ -2,7 +2,14 @@ import { inspect } from 'node:util'
 import { discard, isRedirect } from '../bounded-request.ts'
 import { ClientError } from '../client-error.ts'
 import type { ServiceSigner } from './service-signer.ts'
-import { bodyNotSignable, redirected, refuseUnsignable, type SigningOptions, signCall } from './signed-call.ts'
+import {
+  addressOf,
+  bodyNotSignable,
+  redirected,
+  refuseUnsignable,
+  type SigningOptions,
+  signCall,
+} from './signed-call.ts'
 
 export interface SignedFetchOptions extends SigningOptions {
   fetch?: typeof globalThis.fetch
@@ -22,7 +29,7 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
   return async (input, init) => {
     if (isStream(init?.body)) throw bodyNotSignable('a stream')
     const request = new Request(input instanceof Request ? input : String(input), init)
-    const url = new URL(request.url)
+    const url = addressOf(new URL(request.url))
     refuseUnsignable(url, (name) => request.headers.get(name) ?? undefined)
     const { signal } = request
     const content = await contentOf(request)
@@ -42,7 +49,8 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
     throw redirected(url, method, response.status)
 
     async function attempt(): Promise<Response> {
-      return input instanceof Request ? send(new Request(request, final)) : send(url.href, final)
+      if (!(input instanceof Request)) return send(url.href, final)
+      return send(new Request(request.url === url.href ? request : url, final))
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { GuardConfigurationError } from '../guard-error.ts'
 import { type AnyHandler, type GrpcAdmission, guardHandler, type HandlerOptions } from './guarded-handler.ts'
-import type { GrpcTokenVerifier } from './received-call.ts'
+import type { GrpcTokenVerifier } from './incoming-call.ts'
 import { ReceivedMessage } from './received-message.ts'
 
 export interface GrpcGuardOptions extends HandlerOptions {
@@ -39,9 +39,9 @@ export function guardGrpc<Implementation extends UntypedServiceImplementation>(
       .map(([, method]) => method.path),
   )
   return admitGrpc(
-    async (received) => {
-      if (!received.carriesServiceToken && optional.has(received.method)) return undefined
-      return received.verifyServiceToken(verifier)
+    async (incoming) => {
+      if (!incoming.carriesServiceToken && optional.has(incoming.method)) return undefined
+      return incoming.verifyServiceToken(verifier)
     },
     definition,
     implementation,

@@ -1,7 +1,7 @@
 import type { ServerDuplexStream, sendUnaryData } from '@grpc/grpc-js'
 import type { Caller } from '../caller.ts'
 import { setCaller } from './admitted-caller.ts'
-import { type ReceivedGrpcCall, receiveCall } from './received-call.ts'
+import { type IncomingGrpcCall, incomingCall } from './incoming-call.ts'
 import { ReceivedMessage } from './received-message.ts'
 import { expiredStream, type GrpcRefusal, grpcRefusalOf, RefusedCall, unreadableRequest } from './refusal.ts'
 import { quietResponder } from './responder.ts'
@@ -11,7 +11,7 @@ export type AnyCall = ServerDuplexStream<unknown, unknown> & { request?: unknown
 export type AnyHandler = (call: AnyCall, callback: sendUnaryData<unknown>) => unknown
 
 /** Decides about a call: the caller, or undefined to let it in without one. Rejects to refuse it. */
-export type GrpcAdmission = (received: ReceivedGrpcCall, call: object) => Promise<Caller | undefined>
+export type GrpcAdmission = (incoming: IncomingGrpcCall, call: object) => Promise<Caller | undefined>
 
 export interface HandlerOptions {
   /** Messages of a request stream are taken after the token has expired, too. */
@@ -37,7 +37,7 @@ export function guardHandler(
   return async (call, callback) => {
     const responder = quietResponder(call, callback, method.path, options.onError)
     try {
-      const caller = await admit(receiveCall(call, method), call)
+      const caller = await admit(incomingCall(call, method), call)
       // Whoever calls has gone, or the deadline passed.
       if (call.cancelled) return
       setCaller(call, caller)

@@ -8,7 +8,7 @@ export interface GrpcRefusal {
   readonly trailers?: { readonly 'm2m-error': string; readonly 'm2m-reason': string }
 }
 
-/** A refusal on its way up. */
+/** A refusal of your own, for `admitGrpc`. */
 export class RefusedCall extends Error {
   readonly refusal: GrpcRefusal
 
@@ -22,30 +22,18 @@ export class RefusedCall extends Error {
 export function grpcRefusalOf(error: unknown): GrpcRefusal {
   if (error instanceof RefusedCall) return error.refusal
   if (!(error instanceof GuardError)) return verificationFailed
+  const { code, status: httpStatus, reason, message } = error
   return {
-    code: statusOf.get(error.status) ?? status.UNAUTHENTICATED,
-    details: error.message,
-    trailers: { 'm2m-error': error.code, 'm2m-reason': error.reason },
-  }
-}
-
-export const tokenRequired: GrpcRefusal = {
-  code: status.UNAUTHENTICATED,
-  details: 'RequiresM2MToken: this method is for services; send a service token in the metadata x-m2m-token.',
-  trailers: { 'm2m-error': 'RequiresM2MToken', 'm2m-reason': 'missing' },
-}
-
-export function malformedToken(details: string): GrpcRefusal {
-  return {
-    code: status.UNAUTHENTICATED,
-    details,
-    trailers: { 'm2m-error': 'InvalidM2MToken', 'm2m-reason': 'malformed' },
+    code: codeOf.get(httpStatus) ?? status.UNAUTHENTICATED,
+    // What the access lists refuse is said in exactly the words of the contract.
+    details: httpStatus === 401 && tokenErrors.has(code) ? `${code}: ${message}` : message,
+    trailers: { 'm2m-error': code, 'm2m-reason': reason },
   }
 }
 
 export const expiredStream: GrpcRefusal = {
   code: status.UNAUTHENTICATED,
-  details: 'The service token of this stream has expired; open a new one.',
+  details: 'InvalidM2MToken: The service token of this stream has expired; open a new one (expired).',
   trailers: { 'm2m-error': 'InvalidM2MToken', 'm2m-reason': 'expired' },
 }
 
@@ -54,11 +42,13 @@ export const unreadableRequest: GrpcRefusal = { code: status.INTERNAL, details: 
 
 const verificationFailed: GrpcRefusal = {
   code: status.UNAVAILABLE,
-  details: 'The service token could not be checked; try again shortly.',
+  details: 'The call could not be checked; try again shortly.',
   trailers: { 'm2m-error': 'unavailable', 'm2m-reason': 'verification_failed' },
 }
 
-const statusOf: ReadonlyMap<number, status> = new Map([
+const tokenErrors: ReadonlySet<string> = new Set(['InvalidM2MToken', 'RequiresM2MToken'])
+
+const codeOf: ReadonlyMap<number, status> = new Map([
   [400, status.INVALID_ARGUMENT],
   [401, status.UNAUTHENTICATED],
   [403, status.PERMISSION_DENIED],

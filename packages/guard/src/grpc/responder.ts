@@ -22,6 +22,7 @@ export function quietResponder(
 ): QuietResponder {
   let answered = false
   const emit = call.emit.bind(call)
+  const destroy = call.destroy?.bind(call)
 
   const answer: sendUnaryData<unknown> = (error, ...rest) => {
     if (answered) return
@@ -30,10 +31,19 @@ export function quietResponder(
     else callback!(null, ...rest)
   }
   if (callback === undefined) {
+    let first: object | undefined
     call.emit = (event: string | symbol, ...values: unknown[]) => {
       if (event !== 'error') return emit(event, ...values)
       answered = true
-      return emit(event, meantStatus(values[0]) ?? failed(values[0]))
+      // Whatever comes later, such as the end of a loop over a refused stream, must not take the place of the answer.
+      first ??= meantStatus(values[0]) ?? failed(values[0])
+      return emit(event, first)
+    }
+    // grpc-js cannot send the status of a destroyed stream, and pipeline() destroys it with what its source failed with.
+    call.destroy = (error?: Error) => {
+      if (error === undefined || answered || call.cancelled) return destroy(error)
+      call.emit('error', error)
+      return call
     }
   }
 
@@ -49,13 +59,14 @@ export function quietResponder(
     try {
       await handler(call, answer)
     } catch (error) {
-      if (!answered && !call.cancelled) refuse(failed(error))
+      if (!answered) refuse(failed(error))
     }
   }
 
   function failed(error: unknown): GrpcRefusal {
     try {
-      onError(error, method)
+      // Loops over the messages of a call that was cancelled end with an error that is nobody's fault.
+      if (!call.cancelled) onError(error, method)
     } catch {
       // What listens must not be able to change the answer.
     }
@@ -65,7 +76,7 @@ export function quietResponder(
 
 /** The status that a handler answers with on purpose; undefined for errors of any other kind. */
 function meantStatus(error: unknown): { code: status; details: string } | undefined {
-  const { code } = error as { code?: unknown }
+  const code = (error as { code?: unknown } | undefined)?.code
   return typeof code === 'number' && code !== status.OK && status[code] !== undefined
     ? (error as { code: status; details: string })
     : undefined

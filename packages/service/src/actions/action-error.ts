@@ -4,9 +4,17 @@ export class ActionError extends Error {
   readonly action: string
   readonly code: ActionErrorCode
   readonly summary: string
+  /** What the target answered, with code `refused`. */
+  readonly status: number | undefined
 
-  constructor(action: string, code: ActionErrorCode, message: string, options?: ErrorOptions) {
-    super(`action "${action}": ${message}`, options)
+  constructor(
+    action: string,
+    code: ActionErrorCode,
+    message: string,
+    details: { cause?: unknown; status?: number } = {},
+  ) {
+    super(`action "${action}": ${message}`, details.cause === undefined ? undefined : { cause: details.cause })
+    this.status = details.status
     this.action = action
     this.code = code
     this.summary = `action "${action}" failed`

@@ -1,121 +1,204 @@
 import { z } from 'zod'
-import { compileExpression, type Expression } from '../expressions/expression.ts'
-import { ServiceError } from '../service-error.ts'
-import { compileHeaders, compileParams, compileUrl, compileValue } from './action-values.ts'
+import { compileValue } from './action-values.ts'
+import { compileHeaders, compileParams, compileUrl } from './call-values.ts'
+import { compiled, method, name, path, protoName, serviceName, topic } from './fields.ts'
 
-const name = z
-  .string()
-  .regex(/^[A-Za-z][\w-]{0,63}$/, 'a name begins with a letter and has at most 64 letters, digits, "_" and "-"')
-  .refine((text) => !(text in {}), 'this name is one that every JavaScript object has; choose another')
+const loginRequired = z
+  .boolean()
+  .default(true)
+  .meta({ description: 'A user session is needed; with M2MAllowed a service token does instead of one' })
 
-const serviceName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a service is named by lower-case letters, digits and "-", such as order-service')
+const m2mAllowed = z
+  .boolean()
+  .default(false)
+  .meta({ description: 'Services may call with a service token; without loginRequired only they may' })
 
-const topic = z.string().regex(/^(?!\.\.?$)[\w.-]{1,237}$/, 'a topic has at most 237 letters, digits, ".", "_" and "-"')
+const requestTopic = topic
+  .optional()
+  .meta({ description: 'The topic whose messages are requests', examples: ['stock.decrease'] })
 
-const path = z.string().regex(/^\//, 'a path begins with "/", such as /v1/stock/:productId')
-
-const method = z
-  .string()
-  .transform((text) => text.toUpperCase())
-  .pipe(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']))
-
-const authOptions = z.strictObject({
-  loginRequired: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'a user session is needed; false with M2MAllowed: only service tokens' }),
-  M2MAllowed: z.boolean().default(false).meta({ description: 'services may call, with a service token' }),
+const routePath = path.optional().meta({
+  description: 'The path, with parameters as {name} or :name. Default: / and the name',
+  examples: ['/v1/stock/{productId}'],
 })
 
-const route = z.strictObject({
-  path: path.optional().meta({ description: 'default: /{name}' }),
-  method: method.default('POST'),
-})
+const routeMethod = method('POST', 'GET', 'PUT', 'PATCH', 'DELETE')
+  .default('POST')
+  .meta({ description: 'The HTTP method' })
 
 const businessApi = z.strictObject({
-  name,
-  authOptions: authOptions.prefault({}),
-  restSettings: route.prefault({}),
+  name: name.meta({ description: 'What the API is called; its handler stands under this name in the code' }),
+  authOptions: z
+    .strictObject({ loginRequired, M2MAllowed: m2mAllowed })
+    .prefault({})
+    .meta({ description: 'Who may call. Left out: users with a session' }),
+  restSettings: z
+    .strictObject({ path: routePath, method: routeMethod })
+    .prefault({})
+    .meta({ description: 'How the API is reached over HTTP. Left out: POST /{name}' }),
   grpcSettings: z
-    .strictObject({ protoFile: z.string().min(1), service: z.string().min(1), method: z.string().min(1) })
-    .optional(),
+    .strictObject({
+      protoFile: z.string().min(1).meta({ description: 'The .proto file, from the folder of this document' }),
+      service: protoName('a gRPC service').meta({
+        description: 'The service in it, with its package',
+        examples: ['shop.Inventory'],
+      }),
+      method: protoName('a gRPC method').meta({ description: 'The method of the service' }),
+    })
+    .optional()
+    .meta({ description: 'How the API is reached over gRPC. Left out: not at all' }),
   kafkaSettings: z
-    .strictObject({ hasKafkaController: z.boolean().default(true), requestTopic: topic.optional() })
-    .optional(),
-  input: z.record(z.string(), z.unknown()).optional(),
-  actions: z.array(z.string()).default([]),
+    .strictObject({
+      hasKafkaController: z.boolean().default(true).meta({ description: 'false: the topic is not read' }),
+      requestTopic,
+    })
+    .optional()
+    .meta({ description: 'How the API is reached over Kafka. Left out: not at all' }),
+  input: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: 'A JSON schema (draft 2020-12) of the input: path, query and body together' }),
+  actions: z
+    .array(z.string().meta({ description: 'The name of an action' }))
+    .default([])
+    .meta({ description: 'Actions that run after the handler, in this order; one that fails, fails the call' }),
 })
 
 const edgeController = z.strictObject({
-  edgeControllerOptions: z.strictObject({ functionName: name, ...authOptions.shape }),
+  edgeControllerOptions: z
+    .strictObject({
+      functionName: name.meta({ description: 'The function in the code that answers' }),
+      loginRequired,
+      M2MAllowed: m2mAllowed,
+    })
+    .meta({ description: 'Which function answers, and who may call' }),
   edgeRestSettings: z
-    .strictObject({ restEnabled: z.boolean().default(true), path: path.optional(), method: method.default('POST') })
-    .optional(),
+    .strictObject({
+      restEnabled: z.boolean().default(true).meta({ description: 'false: not reached over HTTP' }),
+      path: routePath,
+      method: routeMethod,
+    })
+    .optional()
+    .meta({ description: 'How the function is reached over HTTP' }),
   edgeKafkaSettings: z
-    .strictObject({ kafkaEnabled: z.boolean().default(true), requestTopic: topic.optional() })
-    .optional(),
+    .strictObject({
+      kafkaEnabled: z.boolean().default(true).meta({ description: 'false: the topic is not read' }),
+      requestTopic,
+    })
+    .optional()
+    .meta({ description: 'How the function is reached over Kafka' }),
 })
 
+const actionName = name.meta({ description: 'What the action is called, in `actions` of an API and in the code' })
+
 const apiCallAction = z.strictObject({
-  name,
-  apiCallRequest: z.strictObject({
-    method,
-    url: compiled(compileUrl),
-    params: compiled(compileParams).optional(),
-    headers: compiled(compileHeaders).optional(),
-    body: compiled(compileValue).optional(),
-  }),
+  name: actionName,
+  apiCallRequest: z
+    .strictObject({
+      method: method('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS').meta({
+        description: 'The HTTP method',
+      }),
+      url: compiled(compileUrl, {
+        description: `The URL, with parts such as \${this.id} filled in, percent-encoded`,
+        types: ['string'],
+        examples: [`https://api.example.com/orders/\${this.orderId}`],
+      }),
+      params: compiled(compileParams, {
+        description: 'Query parameters by name',
+        types: ['object', 'string'],
+        examples: [{ page: 1, customer: 'this.customerId' }],
+      }).optional(),
+      headers: compiled(compileHeaders, {
+        description: 'Headers by name; the token is added by itself',
+        types: ['object', 'string'],
+        examples: [{ 'x-order': 'this.orderId' }],
+      }).optional(),
+      body: compiled(compileValue, {
+        description: 'The JSON body: an expression, or a value with expressions in it',
+        examples: ['{ data: this.someData }'],
+      }).optional(),
+    })
+    .meta({ description: 'The request that is sent' }),
 })
 
 const interserviceCallAction = z.strictObject({
-  name,
-  targetService: serviceName,
-  targetApi: name,
-  apiParameters: z.array(z.strictObject({ name: z.string().min(1), value: compiled(compileValue) })).default([]),
-  transport: z.enum(['rest', 'grpc']).default('rest'),
+  name: actionName,
+  targetService: serviceName.meta({ description: 'The service that is called', examples: ['inventory'] }),
+  targetApi: name.meta({ description: 'The API of that service, by its name' }),
+  apiParameters: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(128).meta({ description: 'The name of the parameter' }),
+        value: compiled(compileValue, {
+          description: 'An expression, or a value that is no text',
+          examples: ['this.productId'],
+        }),
+      }),
+    )
+    .default([])
+    .meta({ description: 'The input of the call: path parameters first, then query (GET, DELETE) or body' }),
+  transport: z.enum(['rest', 'grpc']).default('rest').meta({ description: 'How the service is called' }),
 })
 
 const publishEventAction = z.strictObject({
-  name,
-  topic,
-  message: compiled(compileValue),
-  key: compiled(compileValue).optional(),
+  name: actionName,
+  topic: topic.meta({ description: 'The topic that the event is published to', examples: ['orders.created'] }),
+  message: compiled(compileValue, {
+    description: 'The event: an expression, or a value with expressions in it',
+    examples: ['{ orderId: this.orderId, total: this.total }'],
+  }),
+  key: compiled(compileValue, {
+    description: 'The key of the record, an expression; events of one key stay in order',
+    examples: ['this.orderId'],
+  }).optional(),
 })
 
+const clientNames = (description: string) =>
+  z.array(serviceName.meta({ description: 'A service, such as order or order-service' })).meta({ description })
+
+/** The document of a service, and with `io: 'input'` the JSON schema that editors complete it by. */
 export const documentSchema = z.strictObject({
+  $schema: z.string().optional().meta({ description: 'Where the JSON schema of this document is' }),
   serviceSettings: z
     .strictObject({
       serviceOptions: z
         .strictObject({
-          machineToMachineBlockList: z.array(serviceName).default([]),
-          allowedM2MClients: z.array(serviceName).optional(),
-          multiTenant: z.boolean().default(false),
+          machineToMachineBlockList: clientNames('Services that may not call').default([]),
+          allowedM2MClients: clientNames(
+            'The only services that may call; an empty list lets nobody pass. A block list with entries overrides it',
+          ).optional(),
+          multiTenant: z.boolean().default(false).meta({ description: 'Every call is made for a tenant' }),
         })
-        .prefault({}),
+        .prefault({})
+        .meta({ description: 'Options of the whole service; lists add up with those of the environment' }),
     })
-    .prefault({}),
-  businessApis: z.array(businessApi).default([]),
-  edgeControllers: z.array(edgeController).default([]),
+    .prefault({})
+    .meta({ description: 'Settings of the whole service' }),
+  businessApis: z
+    .array(businessApi)
+    .default([])
+    .meta({ description: 'APIs with an input, a handler in the code, and actions that follow' }),
+  edgeControllers: z
+    .array(edgeController)
+    .default([])
+    .meta({ description: 'Functions of the code that get a request as it came' }),
   actions: z
     .strictObject({
-      apiCallActions: z.array(apiCallAction).default([]),
-      interserviceCallActions: z.array(interserviceCallAction).default([]),
-      publishEventActions: z.array(publishEventAction).default([]),
+      apiCallActions: z.array(apiCallAction).default([]).meta({ description: 'Calls of any URL' }),
+      interserviceCallActions: z
+        .array(interserviceCallAction)
+        .default([])
+        .meta({ description: 'Calls of an API of another service' }),
+      publishEventActions: z.array(publishEventAction).default([]).meta({ description: 'Events for Kafka topics' }),
     })
-    .prefault({}),
+    .prefault({})
+    .meta({ description: 'What follows a call; the token is added by itself' }),
 })
 
-/** A value that is compiled when the document is read, so that what is wrong with it is found at start. */
-function compiled<Result>(compile: (given: unknown) => Expression<Result>) {
-  return z.unknown().transform((given, context): Expression<Result> => {
-    try {
-      return compile(given)
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw error
-      context.addIssue({ code: 'custom', message: error.message })
-      return z.NEVER
-    }
-  })
+export type ParsedDocument = z.output<typeof documentSchema>
+
+/** For editors: `"$schema": "..."` in JSON, `# yaml-language-server: $schema=...` in YAML. */
+export function serviceDocumentJsonSchema(): object {
+  const schema = z.toJSONSchema(documentSchema, { io: 'input', target: 'draft-2020-12', unrepresentable: 'any' })
+  return { ...schema, title: 'Countersign service', description: 'The document that describes a service' }
 }

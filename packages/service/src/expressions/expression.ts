@@ -1,6 +1,8 @@
-import { compileNode, type Evaluate } from './compile-node.ts'
+import { compileNode } from './compile-node.ts'
+import { expressionFailed } from './faults.ts'
 import { parseExpression } from './parse-expression.ts'
 import { plainData } from './plain-data.ts'
+import { type Evaluate, OperandFault, startRun } from './run.ts'
 
 /** A value that is worked out from a context. */
 export interface Expression<Result = unknown> {
@@ -14,14 +16,25 @@ export interface Expression<Result = unknown> {
 }
 
 /**
- * Compiles an expression such as `{ orderId: this.orderId }`. Nothing in it can call, assign or reach beyond the data
- * of the context: what is not on the list in compile-node.ts does not compile.
+ * Compiles an expression such as `{ orderId: this.orderId }`. It reads data of the context and can do nothing else:
+ * what is not on the list in compile-node.ts does not compile.
  * @throws ServiceError `bad_expression` with the position of the fault
  */
 export function compileExpression(source: string): Expression {
-  return expression(source, compileNode(parseExpression(source), source))
+  return toExpression(source, compileNode(parseExpression(source), source))
 }
 
-export function expression(source: string, evaluate: Evaluate): Expression {
-  return { source, evaluate: (context) => plainData(evaluate(context)) }
+export function toExpression(source: string, evaluate: Evaluate): Expression {
+  return {
+    source,
+    evaluate(context) {
+      const run = startRun(context)
+      const value = evaluate(run)
+      try {
+        return plainData(value, run)
+      } catch (error) {
+        throw error instanceof OperandFault ? expressionFailed(source, 0, error.message) : error
+      }
+    },
+  }
 }

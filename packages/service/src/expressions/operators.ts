@@ -1,59 +1,64 @@
 import type { Data } from './own-data.ts'
+import { OperandFault, type Run } from './run.ts'
 
-type Operate = (left: Data, right: Data) => Data
+/** Operators of two operands that are both worked out first. As in JavaScript, save that nothing becomes text or a number that has no meaning as one. */
+export const binaryOperators: ReadonlyMap<string, (left: Data, right: Data, run: Run) => Data> = new Map<
+  string,
+  (left: Data, right: Data, run: Run) => Data
+>([
+  ['+', add],
+  ['-', (left, right) => finite(number(left) - number(right))],
+  ['*', (left, right) => finite(number(left) * number(right))],
+  ['/', (left, right) => finite(number(left) / number(right))],
+  ['%', (left, right) => finite(number(left) % number(right))],
+  ['**', (left, right) => finite(number(left) ** number(right))],
+  ['===', (left, right) => left === right],
+  ['!==', (left, right) => left !== right],
+  ['==', (left, right) => looselyEqual(left, right)],
+  ['!=', (left, right) => !looselyEqual(left, right)],
+  ['<', (left, right) => ordered(left) < ordered(right)],
+  ['<=', (left, right) => ordered(left) <= ordered(right)],
+  ['>', (left, right) => ordered(left) > ordered(right)],
+  ['>=', (left, right) => ordered(left) >= ordered(right)],
+])
 
-/** Thrown by an operator; who called it knows where it stands. */
-export class OperandFault extends Error {}
+export const unaryOperators: ReadonlyMap<string, (operand: Data) => Data> = new Map<string, (operand: Data) => Data>([
+  ['!', (operand) => !operand],
+  ['-', (operand) => -number(operand)],
+  ['+', (operand) => number(operand)],
+])
 
-export const longestText = 1_048_576
-
-/** Every operator of two operands that are both worked out first. */
-export const binaryOperators: Readonly<Record<string, Operate>> = {
-  '+': (left, right) => (isText(left) || isText(right) ? joined([left, right]) : number(left) + number(right)),
-  '-': (left, right) => number(left) - number(right),
-  '*': (left, right) => number(left) * number(right),
-  '/': (left, right) => number(left) / number(right),
-  '%': (left, right) => number(left) % number(right),
-  '**': (left, right) => number(left) ** number(right),
-  '===': (left, right) => left === right,
-  '!==': (left, right) => left !== right,
-  '==': looselyEqual,
-  '!=': (left, right) => !looselyEqual(left, right),
-  '<': (left, right) => ordered(left) < ordered(right),
-  '<=': (left, right) => ordered(left) <= ordered(right),
-  '>': (left, right) => ordered(left) > ordered(right),
-  '>=': (left, right) => ordered(left) >= ordered(right),
+/** Texts of values, one behind the other. */
+export function joined(parts: readonly Data[], run: Run): string {
+  const texts = parts.map(textOf)
+  run.spend(texts.reduce((length, text) => length + text.length, 0))
+  return texts.join('')
 }
 
-export const unaryOperators: Readonly<Record<string, (operand: Data) => Data>> = {
-  '!': (operand) => !operand,
-  '-': (operand) => -number(operand),
-  '+': (operand) => number(operand),
+function add(left: Data, right: Data, run: Run): Data {
+  const isText = typeof left === 'string' || typeof right === 'string'
+  return isText ? joined([left, right], run) : finite(number(left) + number(right))
 }
 
-/** Texts of values, one behind the other. What is missing would read "undefined", and that is never meant. */
-export function joined(parts: readonly Data[]): string {
-  const text = parts.map(textOf).join('')
-  if (text.length > longestText) throw new OperandFault(`a text has at most ${longestText} characters`)
-  return text
-}
-
+/** A text that says "undefined" or "[object Object]" is never meant. */
 function textOf(value: Data): string {
-  if (typeof value === 'object' && value !== null) {
-    throw new OperandFault(`${kindOf(value)} is no text; name the member that is meant`)
-  }
   if (value === undefined || value === null) {
-    throw new OperandFault(`a text cannot hold what is ${value}; write ?? '' behind it if it may be missing`)
+    throw new OperandFault(`what is ${value} has no text; write ?? '' behind it if it may be`)
   }
+  if (isObject(value)) throw new OperandFault(`${kindOf(value)} has no text; name the member that is meant`)
   return String(value)
 }
 
 function number(value: Data): number {
-  if (typeof value === 'object' && value !== null) throw new OperandFault(`${kindOf(value)} is no number`)
+  if (isObject(value)) throw new OperandFault(`${kindOf(value)} is no number`)
+  if (value === undefined) throw new OperandFault('what is undefined is no number; write ?? 0 behind it if it may be')
   const result = Number(value)
-  if (Number.isNaN(result)) {
-    throw new OperandFault(value === undefined ? 'what is undefined is no number' : 'the text is no number')
-  }
+  if (!Number.isFinite(result)) throw new OperandFault('a text is no number')
+  return result
+}
+
+function finite(result: number): number {
+  if (!Number.isFinite(result)) throw new OperandFault('the result is no finite number')
   return result
 }
 
@@ -65,18 +70,14 @@ function looselyEqual(left: Data, right: Data): boolean {
 }
 
 function ordered(value: Data): string | number {
-  if (isObject(value)) throw new OperandFault(`${kindOf(value)} cannot be compared by size`)
-  return isText(value) ? value : Number(value)
+  if (isObject(value)) throw new OperandFault(`${kindOf(value)} is neither larger nor smaller than anything`)
+  return typeof value === 'string' ? value : Number(value)
 }
 
-function isText(value: Data): value is string {
-  return typeof value === 'string'
-}
-
-function isObject(value: Data): value is object & Data {
+function isObject(value: Data): value is Exclude<Data, undefined | null | boolean | number | string> {
   return typeof value === 'object' && value !== null
 }
 
-function kindOf(value: Data): string {
+function kindOf(value: object): string {
   return Array.isArray(value) ? 'an array' : 'an object'
 }

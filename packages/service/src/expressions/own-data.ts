@@ -9,18 +9,18 @@ export function isDeniedName(name: string): boolean {
 }
 
 /**
- * A member of a value: only what the value itself holds as data. Of texts and arrays the items and `length`; of objects
+ * A member of a value, if the value itself holds it as data: of texts and arrays the items and `length`, of objects
  * their own enumerable members that no getter computes. Anything else is undefined.
  */
 export function ownMember(value: Data, name: string): Data {
-  if (typeof value === 'string') {
-    return name === 'length' ? value.length : isIndex(name) ? value[Number(name)] : undefined
-  }
+  if (typeof value === 'string') return name === 'length' || isIndex(name) ? value[name as 'length'] : undefined
   if (typeof value !== 'object' || value === null) return undefined
-  if (Array.isArray(value) && name !== 'length' && !isIndex(name)) return undefined
+  if (Array.isArray(value)) {
+    if (name === 'length') return value.length
+    if (!isIndex(name)) return undefined
+  }
   const member = Object.getOwnPropertyDescriptor(value, name)
-  if (member === undefined || !('value' in member)) return undefined
-  return member.enumerable || Array.isArray(value) ? asData(member.value) : undefined
+  return member?.enumerable && 'value' in member ? asData(member.value) : undefined
 }
 
 /** Names and values of an object's own data, denied names included. */
@@ -28,7 +28,14 @@ export function ownMembers(value: object): [string, Data][] {
   return Object.keys(value).map((name) => [name, ownMember(value as Data, name)])
 }
 
-/** A value as JSON would show it: dates and the like as text, functions not at all. Members are left as they are. */
+export function ownItems(value: readonly Data[]): Data[] {
+  return Array.from({ length: value.length }, (_, index) => ownMember(value, String(index)))
+}
+
+/**
+ * A value as JSON would show it: dates and the like as text, functions not at all, integers beyond 2^53 and bytes as
+ * protobuf's JSON has them (decimal text, base64). Members stay as they are.
+ */
 export function asData(value: unknown): Data {
   switch (typeof value) {
     case 'bigint':
@@ -37,18 +44,18 @@ export function asData(value: unknown): Data {
     case 'symbol':
       return undefined
     case 'object':
-      if (value === null || Array.isArray(value)) return value
-      if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-      if (!isPlain(value) && 'toJSON' in value && typeof value.toJSON === 'function')
-        return withoutToJson(value.toJSON())
-      return value as Data
+      return objectAsData(value)
     default:
       return value as Data
   }
 }
 
-function withoutToJson(value: unknown): Data {
-  return typeof value === 'object' && value !== null ? (value as Data) : asData(value)
+function objectAsData(value: object | null): Data {
+  if (value === null || Array.isArray(value)) return value
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  if (isPlain(value) || !('toJSON' in value) || typeof value.toJSON !== 'function') return value as Data
+  const shown: unknown = value.toJSON()
+  return typeof shown === 'object' ? (shown as Data) : asData(shown)
 }
 
 function isPlain(value: object): boolean {

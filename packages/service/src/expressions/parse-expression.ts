@@ -7,9 +7,6 @@ const longestSource = 8192
 
 /** The syntax tree of a source that is one expression and nothing else. */
 export function parseExpression(source: string): ExpressionNode {
-  if (source.length > longestSource) {
-    throw badExpression(source, longestSource, `an expression has at most ${longestSource} characters`)
-  }
   if (source.trim() === '') throw badExpression(source, 0, 'the expression is empty')
   const { node, end } = parseExpressionPart(source, 0)
   if (end < source.length) throw badExpression(source, end, `${shown(source, end)} is not expected here`)
@@ -18,6 +15,9 @@ export function parseExpression(source: string): ExpressionNode {
 
 /** The expression that begins at `start`, and the offset of the first sign behind it that is not space or comment. */
 export function parseExpressionPart(source: string, start: number): { node: ExpressionNode; end: number } {
+  if (source.length > longestSource) {
+    throw badExpression(source, longestSource, `an expression has at most ${longestSource} characters`)
+  }
   try {
     const node = parseExpressionAt(source, start, { ecmaVersion: 2022, sourceType: 'module', preserveParens: true })
     return { node, end: skipSpace(source, node.end) }
@@ -45,6 +45,6 @@ function syntaxFault(source: string, error: unknown): Error {
 
 /** The word or sign that stands at an offset. Of a text only its quote: what it says may be a secret. */
 function shown(source: string, offset: number): string {
-  const [token = ''] = /^(?:[\w$]{1,40}|=>|[\s\S])/u.exec(source.slice(offset)) ?? []
+  const [token = ''] = /^(?:[\w$]{1,40}|\*\*|=>|[\s\S])/u.exec(source.slice(offset)) ?? []
   return `"${token}"`
 }

@@ -1,38 +1,38 @@
-import { ServiceError } from '../service-error.ts'
-import { asData, type Data, ownMembers } from './own-data.ts'
+import { asData, type Data, ownItems, ownMembers } from './own-data.ts'
+import { OperandFault, type Run } from './run.ts'
 
 const deepest = 64
-const largest = 4_194_304
-/** What a value counts for besides its characters. */
-const valueSize = 8
 
 /**
  * A copy of a result that shares nothing with what it was made from: ordinary objects and arrays, members that are
- * undefined left out, items that are undefined null. Refuses what is too large or nested too deeply.
+ * undefined left out, items that are undefined null. Throws OperandFault for what is too large, nested too deeply, or
+ * has no JSON.
  */
-export function plainData(value: unknown): unknown {
-  let size = 0
+export function plainData(value: unknown, run: Run): unknown {
   return copy(asData(value), deepest)
 
   function copy(data: Data, depthLeft: number): unknown {
-    size += valueSize + (typeof data === 'string' ? data.length : 0)
-    if (size > largest) throw refused(`the result is larger than ${largest} characters`)
-    if (typeof data === 'number' && !Number.isFinite(data))
-      throw refused('the result holds a number that is not finite')
+    run.spend(typeof data === 'string' ? data.length + 1 : 1)
+    if (typeof data === 'number') return finite(data)
     if (typeof data !== 'object' || data === null) return data
-    if (depthLeft === 0) throw refused(`the result is nested more than ${deepest} deep`)
-    if (Array.isArray(data)) return Array.from(data, (item) => copy(asData(item), depthLeft - 1) ?? null)
+    if (depthLeft === 0) throw new OperandFault(`a result is nested at most ${deepest} deep`)
+    if (Array.isArray(data)) {
+      run.spend(data.length)
+      return ownItems(data).map((item) => copy(item, depthLeft - 1) ?? null)
+    }
     const members: Record<string, unknown> = {}
     for (const [name, member] of ownMembers(data)) {
-      if (name === '__proto__') throw refused('the result holds a member named "__proto__"')
+      if (name === '__proto__') throw new OperandFault('the result holds a member named "__proto__"')
       if (member === undefined) continue
-      size += name.length
+      run.spend(name.length)
       members[name] = copy(member, depthLeft - 1)
     }
     return members
   }
 }
 
-function refused(why: string): ServiceError {
-  return new ServiceError('expression_failed', why)
+/** JSON knows one zero, and no number that is not finite. */
+function finite(value: number): number {
+  if (!Number.isFinite(value)) throw new OperandFault('the result holds a number that is not finite')
+  return value === 0 ? 0 : value
 }

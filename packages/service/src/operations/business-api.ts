@@ -28,7 +28,7 @@ export function createBusinessApi(api: BusinessApi, handler: Handler, runtime: O
         const input = checkInput(ownInput(call))
         const context = runtime.contextOf(name, call)
         const result = await handler(input, context)
-        const over = actionContext(input, result, call.admission)
+        const over = actionContext(input, result)
         for (const action of api.actions) await context.actions[action]!(over)
         return result
       }),

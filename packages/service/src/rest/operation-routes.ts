@@ -33,7 +33,7 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
     const content = contentOf(request.raw, runtime.settings.maximumBody)
     admission = await admit(operation.authOptions, restCredentials(request.raw, content, runtime), runtime.admission)
     const call = await callOf(operation, admission, request, await content())
-    return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(request, reply) }))
+    return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(reply) }))
   } catch (error) {
     if (!(error instanceof GuardError || error instanceof Problem)) throw error
     // What was not read of the content is not waited for.
@@ -87,7 +87,7 @@ function withoutPayload(body: unknown): unknown {
   return rest
 }
 
-function goneSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal {
+function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) gone.abort(new Problem(499, 'caller_gone', 'whoever called has gone'))

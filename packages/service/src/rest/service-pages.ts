@@ -8,7 +8,7 @@ export interface ServicePages {
   /** `/.well-known/jwks.json`: the keys that its tokens are verified with. */
   keys(): { readonly keys: readonly object[] }
   /** `/.well-known/service.json`: its business APIs, for those that call them by name. */
-  readonly description: object
+  description(): object
   readonly openApi: object
   /** Rejects, with a sentence for whoever looks after the service, while it cannot do its work. */
   ready(): Promise<void>
@@ -23,7 +23,7 @@ export function servicePages(app: FastifyInstance, pages: ServicePages): void {
     reply.header('cache-control', 'public, max-age=60').send(pages.keys()),
   )
   app.get('/.well-known/service.json', async (_request, reply) =>
-    reply.header('cache-control', 'public, max-age=60').send(pages.description),
+    reply.header('cache-control', 'public, max-age=60').send(pages.description()),
   )
   app.get('/openapi.json', async () => pages.openApi)
   app.get('/healthz', async () => ({ status: 'ok' }))

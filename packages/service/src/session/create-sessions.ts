@@ -1,5 +1,6 @@
 import { createGuard, GuardError } from '@countersign/guard'
 import { describeError } from '../log/describe-error.ts'
+import type { Operation } from '../operation.ts'
 import type { ServiceLogger } from '../service-context.ts'
 import { ServiceError } from '../service-error.ts'
 import type { ServiceSettings } from '../settings/settings.ts'
@@ -20,8 +21,8 @@ export interface SessionOptions {
 }
 
 export interface Sessions extends SessionVerifier {
-  /** False where no token can make a session. */
-  readonly possible: boolean
+  /** For the log, at start. */
+  notices(operations: readonly Operation[]): string[]
   close(): Promise<void>
 }
 
@@ -33,7 +34,14 @@ export function createSessions(options: SessionOptions): Sessions {
   const { realm, log, now } = options
   const source = sourceOf(options)
   return {
-    possible: source !== undefined,
+    notices(operations) {
+      const needing = operations.filter(({ authOptions }) => authOptions.loginRequired)
+      if (source !== undefined || needing.length === 0) return []
+      const names = needing.map(({ name }) => name).join(', ')
+      return [
+        `no token makes a session here, so ${names} cannot be called by users; set SESSION_ISSUERS and SESSION_AUDIENCE`,
+      ]
+    },
     close: async () => source?.close?.(),
     async verify(token) {
       if (token === undefined || source === undefined) throw loginRequired(realm)

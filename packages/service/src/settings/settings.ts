@@ -19,10 +19,20 @@ export interface ServiceSettings {
   readonly kafkaGroup: string | undefined
   /** `SERVICE_URL`: where other services are, with `$service`. */
   readonly serviceUrl: string | undefined
+  /** `SERVICE_URLS`: services that are elsewhere, `inventory=https://stock.example,order=...`. */
+  readonly serviceUrls: Readonly<Record<string, string>>
   /** `REDIS_URL`: remembers used tokens for every replica. */
   readonly redisUrl: string | undefined
   /** `JWKS_URL`: where the keys of other services are, with `$service`. */
   readonly jwksUrl: string | undefined
+  /** `M2M_PROFILE`: what this service signs, `m2m` or, until its receivers have moved, `md5`. */
+  readonly profile: 'm2m' | 'md5'
+  /** `M2M_ACCEPT_MD5`: takes tokens of the md5 profile also, as long as senders use it. */
+  readonly acceptMd5: boolean
+  /** `M2M_MD5_BASE`: the URL that senders of the md5 profile hash before the path. */
+  readonly md5Base: string | undefined
+  /** `ACTION_TIMEOUT`: seconds that a call to another service may take, default 10. */
+  readonly actionSeconds: number
   /** `MAX_BODY`: bytes of a request, default 1 MiB. */
   readonly maximumBody: number
   /** `MOUNTED_AT`: the prefix that a proxy in front takes off the path. */
@@ -72,8 +82,13 @@ export function readSettings(environment: Environment): ServiceSettings {
     kafkaBrokers: data.KAFKA_BROKERS,
     kafkaGroup: data.KAFKA_GROUP,
     serviceUrl: data.SERVICE_URL,
+    serviceUrls: data.SERVICE_URLS,
     redisUrl: data.REDIS_URL,
     jwksUrl: data.JWKS_URL,
+    profile: data.M2M_PROFILE,
+    acceptMd5: data.M2M_ACCEPT_MD5 === 'true',
+    md5Base: data.M2M_MD5_BASE,
+    actionSeconds: data.ACTION_TIMEOUT,
     maximumBody: data.MAX_BODY,
     mountedAt: data.MOUNTED_AT,
     sessionIssuers: data.SESSION_ISSUERS,
@@ -115,6 +130,14 @@ const wholeNumber = (least: number, most: number) =>
     .regex(/^\d{1,12}$/, `is not a whole number from ${least} to ${most}`)
     .transform(Number)
     .refine((number) => number >= least && number <= most, `is not a whole number from ${least} to ${most}`)
+const serviceUrls = list
+  .refine(
+    (items) => items.every((item) => /^[^=]+=https?:/.test(item)),
+    'is not a list such as inventory=https://stock.example',
+  )
+  .transform((items) =>
+    Object.fromEntries(items.map((item) => [item.slice(0, item.indexOf('=')), item.slice(item.indexOf('=') + 1)])),
+  )
 const token = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'is not a name that can stand in a header')
 
 const variables = z.object({
@@ -128,6 +151,11 @@ const variables = z.object({
   KAFKA_BROKERS: brokers.default([]),
   KAFKA_GROUP: z.string().optional(),
   SERVICE_URL: z.string().optional(),
+  SERVICE_URLS: serviceUrls.default({}),
+  M2M_PROFILE: z.enum(['m2m', 'md5']).default('m2m'),
+  M2M_ACCEPT_MD5: z.enum(['true', 'false']).default('false'),
+  M2M_MD5_BASE: z.url().optional(),
+  ACTION_TIMEOUT: wholeNumber(1, 600).default(10),
   REDIS_URL: z.string().optional(),
   JWKS_URL: z.string().optional(),
   MAX_BODY: wholeNumber(0, 1_073_741_824).default(1024 * 1024),

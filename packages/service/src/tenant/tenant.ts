@@ -37,7 +37,7 @@ function provenByToken(proven: string | undefined, said: string | undefined, { r
     proven === undefined
       ? 'The service token is not signed for a tenant, and this service needs one.'
       : 'The service token is signed for another tenant than the header or host of the call names.'
-  throw new GuardError({ code: 'InvalidM2MToken' as never, reason: 'tenant', message, realm })
+  throw new GuardError({ code: 'InvalidM2MToken', reason: 'tenant', message, realm })
 }
 
 /** Whoever is logged in at one tenant is nobody at another. */

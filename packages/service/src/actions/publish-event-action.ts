@@ -1,0 +1,25 @@
+import type { PublishEventAction } from '../document/service-document.ts'
+import { ActionError } from './action-error.ts'
+import type { ActionRun, ActionRuntime } from './action-runtime.ts'
+
+/** Publishes a signed message. */
+export function createPublishEvent(
+  { name, topic, message, key }: PublishEventAction,
+  runtime: ActionRuntime,
+): ActionRun {
+  return async (context, { tenant }) => {
+    const options = { tenant, key: keyOf(key?.evaluate(context)) }
+    try {
+      await runtime.publisher.publish(topic, message.evaluate(context), options)
+    } catch (cause) {
+      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${(cause as Error).message}`, {
+        cause,
+      })
+    }
+  }
+}
+
+function keyOf(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,0 +1,86 @@
+import {
+  createServiceDirectory,
+  createServiceSigner,
+  createSignedFetch,
+  type ServiceDirectory,
+  type ServiceSigner,
+  signerFromEnvironment,
+} from '@countersign/client'
+import { serviceName } from '@countersign/tokens'
+import { ActionError } from './actions/action-error.ts'
+import { hasLiteralOrigin } from './actions/literal-origin.ts'
+import type { ServiceDocument } from './document/service-document.ts'
+import type { ServiceLogger } from './service-context.ts'
+import type { ServiceSettings } from './settings/settings.ts'
+
+export interface SigningOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly settings: ServiceSettings
+  readonly services: Readonly<Record<string, string>> | undefined
+  readonly fetch: typeof fetch | undefined
+  readonly log: ServiceLogger
+  readonly now: () => number
+}
+
+/** What a service says in its own name: its key, whom it knows, and its signed calls. */
+export interface Signing {
+  /** The full name; `service` for one that has none, and so can sign nothing. */
+  readonly name: string
+  readonly signer: ServiceSigner | undefined
+  readonly directory: ServiceDirectory
+  signedFetch(action: string, tenant: string | undefined): typeof fetch
+  isService(url: URL): boolean
+  keys(): { readonly keys: readonly object[] }
+  /** Why the document's actions could not be run. */
+  faults(actions: ServiceDocument['actions']): string[]
+  close(): void
+}
+
+/** Throws ClientError `invalid_configuration` for a key or name that cannot be used; without a key nothing is signed. */
+export function createSigning(options: SigningOptions): Signing {
+  const { environment, settings, services = {}, log, now } = options
+  const name = settings.name === undefined ? 'service' : serviceName(settings.name.trim())
+  const directory = createServiceDirectory({
+    serviceUrl: settings.serviceUrl,
+    services: { ...settings.serviceUrls, ...services },
+  })
+  const signer = hasKey(environment)
+    ? createServiceSigner({
+        ...signerFromEnvironment(environment),
+        profile: settings.profile,
+        now,
+        onWarning: (message) => log.warn({}, message),
+      })
+    : undefined
+  const isService = (url: URL) => directory.audienceOf(url.href) !== url.origin
+
+  return {
+    name,
+    signer,
+    directory,
+    isService,
+    signedFetch(action, tenant) {
+      if (signer === undefined)
+        throw new ActionError(action, 'not_signed', 'the service has no key; set SERVICE_SECRET_KEY')
+      return createSignedFetch(signer, { directory, tenant, ...(options.fetch && { fetch: options.fetch }) })
+    },
+    keys: () => signer?.jwks() ?? { keys: [] },
+    faults(actions) {
+      if (signer !== undefined || !needsKey(actions, settings)) return []
+      return ['its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE']
+    },
+    close: () => signer?.close(),
+  }
+}
+
+function hasKey({ SERVICE_SECRET_KEY = '', SERVICE_SECRET_KEY_FILE = '' }: SigningOptions['environment']): boolean {
+  return SERVICE_SECRET_KEY.trim() !== '' || SERVICE_SECRET_KEY_FILE.trim() !== ''
+}
+
+function needsKey(actions: ServiceDocument['actions'], { unsignedOrigins }: ServiceSettings): boolean {
+  const { apiCallActions, interserviceCallActions, publishEventActions } = actions
+  const signed = apiCallActions.filter(({ request: { url } }) => {
+    return !hasLiteralOrigin(url.source) || !unsignedOrigins.includes(new URL(url.source.replace(/[`$].*/, '')).origin)
+  })
+  return signed.length + interserviceCallActions.length + publishEventActions.length > 0
+}

@@ -1,0 +1,80 @@
+import { describeError } from './log/describe-error.ts'
+import type { ServiceLogger } from './service-context.ts'
+import { ServiceError } from './service-error.ts'
+import type { Transport } from './transport.ts'
+
+/** Something that transports and actions work with, and that outlives them. */
+interface Resource {
+  open?(): Promise<void>
+  /** Rejects with a sentence while it cannot do its work. */
+  ready?(): Promise<void>
+  close?(): void | Promise<void>
+}
+
+export interface LifetimeOptions {
+  readonly log: ServiceLogger
+  /** What is in the way of a start; nothing is opened then. */
+  checks(): readonly string[]
+  /** What an operator should know, though the service starts. */
+  notices(): readonly string[]
+  readonly resources: readonly Resource[]
+}
+
+export interface Lifetime {
+  /** Started after those that came before, stopped together with them. */
+  use(transport: Transport): void
+  start(): Promise<void>
+  stop(): Promise<void>
+  ready(): Promise<void>
+}
+
+/** A service starts once and stops once; what was opened before something failed is closed again. */
+export function startAndStop({ log, checks, notices, resources }: LifetimeOptions): Lifetime {
+  const transports: Transport[] = []
+  let state: 'new' | 'starting' | 'running' | 'stopping' = 'new'
+  let starting: Promise<void> | undefined
+  let stopping: Promise<void> | undefined
+
+  return {
+    use: (transport) => void transports.push(transport),
+    start() {
+      if (state === 'stopping')
+        return Promise.reject(new ServiceError('cannot_start', 'the service was stopped; make a new one'))
+      starting ??= start()
+      return starting
+    },
+    stop() {
+      stopping ??= stop()
+      return stopping
+    },
+    async ready() {
+      if (state !== 'running') throw new Error(`the service is ${state === 'stopping' ? 'shutting down' : 'starting'}`)
+      for (const resource of resources) await resource.ready?.()
+    },
+  }
+
+  async function start(): Promise<void> {
+    state = 'starting'
+    const faults = checks()
+    if (faults.length > 0) throw new ServiceError('cannot_start', `the service cannot start: ${faults.join('; ')}`)
+    for (const notice of notices()) log.warn({}, notice)
+    try {
+      for (const resource of resources) await resource.open?.()
+      for (const transport of transports) await transport.start()
+    } catch (error) {
+      stopping ??= stop()
+      await stopping
+      throw error
+    }
+    if (state === 'starting') state = 'running'
+  }
+
+  async function stop(): Promise<void> {
+    if (stopping === undefined && starting !== undefined && state === 'starting') await starting.catch(() => {})
+    state = 'stopping'
+    const ended = await Promise.allSettled(transports.map((transport) => transport.stop()))
+    for (const end of ended)
+      if (end.status === 'rejected') log.error({ err: describeError(end.reason) }, 'a transport did not stop in order')
+    for (const resource of resources.toReversed()) await resource.close?.()
+  }
+}

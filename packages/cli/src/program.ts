@@ -57,7 +57,7 @@ const commands: readonly Entry[] = [
   },
   {
     name: 'service',
-    description: 'services that sign their own tokens: key pairs, and the public keys that verifiers get',
+    description: 'services that sign their own tokens: key pairs, the public keys that verifiers get, tokens for calls',
     load: async () => (await import('./commands/service.ts')).serviceCommands,
   },
   {

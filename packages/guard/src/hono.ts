@@ -26,7 +26,7 @@ export function guardHono(guard: Guard, requirement: Requirement = {}): Middlewa
     const { incoming } = (context.env ?? {}) as { incoming?: IncomingMessage }
     context.set('m2mPayload', undefined)
     if (incoming !== undefined) dropInboundPayload(incoming)
-    context.req.raw = withoutPayloadHeaders(context.req.raw)
+    dropPayloadHeaders(context, incoming)
     try {
       context.set('caller', await guard.verify(asSeen(context, incoming), requirement))
     } catch (error) {
@@ -39,12 +39,12 @@ export function guardHono(guard: Guard, requirement: Requirement = {}): Middlewa
   }
 }
 
-function withoutPayloadHeaders(request: Request): Request {
-  const found = payloadHeaders.filter((name) => request.headers.has(name))
-  if (found.length === 0) return request
-  const headers = new Headers(request.headers)
-  for (const name of found) headers.delete(name)
-  return new Request(request, { headers })
+/** On Node the headers can be changed, and a new request would take the content away from whoever reads it there. */
+function dropPayloadHeaders({ req }: Context<GuardedVariables>, incoming: IncomingMessage | undefined): void {
+  const found = payloadHeaders.filter((name) => req.raw.headers.has(name))
+  if (found.length === 0) return
+  if (incoming === undefined) req.raw = new Request(req.raw)
+  for (const name of found) req.raw.headers.delete(name)
 }
 
 /**

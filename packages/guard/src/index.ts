@@ -1,3 +1,4 @@
+export { type AuditReporter, type AuditReporterOptions, createAuditReporter } from './audit/audit-reporter.ts'
 export type { CarrierFault, RequestLike } from './bearer-token.ts'
 export type { Caller, CredentialMethod } from './caller.ts'
 export { createGuard, type Guard } from './guard.ts'

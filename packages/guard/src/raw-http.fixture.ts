@@ -7,19 +7,38 @@ export interface RawAnswer {
 }
 
 /** One HTTP/1.1 request with exactly these header lines, which `fetch` would tidy up. */
-export async function rawRequest(
+export function rawRequest(
   origin: string,
   target: string,
   headerLines: readonly string[] = [],
   method = 'GET',
+  body: string | Uint8Array = '',
 ): Promise<RawAnswer> {
-  const { hostname, port, host } = new URL(origin)
-  const socket = connect(Number(port), hostname)
-  const lines = [`${method} ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close', ...headerLines, '', '']
-  socket.write(lines.join('\r\n'), 'latin1')
+  const lines = [`${method} ${target} HTTP/1.1`, `Host: ${new URL(origin).host}`, 'Connection: close', ...headerLines]
+  return sendBytes(origin, [`${lines.join('\r\n')}\r\n\r\n`, body])
+}
+
+/** Writes these pieces, each in a packet of its own, and reads one answer until the other side closes. */
+export async function sendBytes(origin: string, pieces: readonly (string | Uint8Array)[]): Promise<RawAnswer> {
+  const { hostname, port } = new URL(origin)
+  const socket = connect(Number(port), hostname).setNoDelay(true)
+  const answered = read(socket)
+  for (const piece of pieces) {
+    if (socket.destroyed) break
+    if (piece.length > 0) await new Promise((done) => socket.write(piece, 'latin1', done))
+  }
+  return parseAnswer(await answered)
+}
+
+async function read(socket: ReturnType<typeof connect>): Promise<string> {
   const chunks: Buffer[] = []
-  for await (const chunk of socket) chunks.push(chunk as Buffer)
-  return parseAnswer(Buffer.concat(chunks).toString('latin1'))
+  try {
+    for await (const chunk of socket) chunks.push(chunk as Buffer)
+  } catch (error) {
+    // Whoever is refused while still sending may find the connection reset; what was answered before that counts.
+    if (chunks.length === 0) throw error
+  }
+  return Buffer.concat(chunks).toString('latin1')
 }
 
 function parseAnswer(text: string): RawAnswer {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createWorld, type StartedService, type World } from './world.fixture.ts'
+import { type AnyJson, createWorld, type StartedService, type World } from './world.fixture.ts'
 
 /** Every row of the table, for business APIs and edge controllers, over REST. */
 const rows = [
@@ -17,7 +17,7 @@ describe.each(['businessApi', 'edgeController'] as const)('the decision table fo
   let service: StartedService
   beforeAll(async () => {
     world = await createWorld()
-    const answer = ({ caller, m2mPayload, session }: any) => ({
+    const answer = ({ caller, m2mPayload, session }: AnyJson) => ({
       caller: caller?.subject ?? null,
       sender: m2mPayload?.sender ?? null,
       session: session?.subject ?? null,
@@ -43,7 +43,7 @@ describe.each(['businessApi', 'edgeController'] as const)('the decision table fo
     return {
       status: response.status,
       challenge: response.headers.get('www-authenticate'),
-      body: (await response.json()) as any,
+      body: (await response.json()) as AnyJson,
     }
   }
   const bySession = () => ({ authorization: `Bearer ${world.userToken()}` })

@@ -105,7 +105,7 @@ export async function createService(document: unknown, options: ServiceOptions =
     pages: {
       keys: signing.keys,
       description: () => describeService(name, operations, settings.grpcPort),
-      openApi: openApiOf(name, operations, described.serviceOptions),
+      openApi: openApiOf({ name, operations, settings, multiTenant: described.serviceOptions.multiTenant }),
       ready: lifetime.ready,
       metrics: metrics.registry,
       metricsToken: settings.metricsToken,

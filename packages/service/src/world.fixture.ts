@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServiceDirectory, createServiceSigner, createSignedFetch, type ServiceSigner } from '@countersign/client'
-import { createSigner, generateSigningKey } from '@countersign/tokens'
+import { createSigner, generateSigningKey, importPrivatePem, jwkThumbprint } from '@countersign/tokens'
 import { createService, type Service, type ServiceOptions } from './service.ts'
 import type { ServiceLogger } from './service-context.ts'
 
@@ -13,6 +13,8 @@ export interface World extends AsyncDisposable {
   readonly log: LogLines
   /** A signer whose public key is published. */
   signer(name: string): ServiceSigner
+  /** A token with any claims and header, signed with the published key of `name`. */
+  forge(name: string, claims: object, header?: { typ?: string; kid?: string }): string
   /** A service that is started, with a key of its own. */
   start(name: string, document: unknown, options?: ServiceOptions): Promise<StartedService>
   /** The same, not started yet. */
@@ -66,6 +68,11 @@ export async function createWorld(): Promise<World> {
     environment,
     log,
     signer,
+    forge(name, claims, { typ = 'm2m+jwt', kid } = {}) {
+      signer(name)
+      const { key, publicJwk } = importPrivatePem(secrets.get(name)!)
+      return createSigner({ algorithm: 'EdDSA', key, kid: kid ?? jwkThumbprint(publicJwk), type: typ }).sign(claims)
+    },
     async create(name, document, options = {}) {
       signer(name)
       const own = { SERVICE_SHORT_NAME: name, SERVICE_SECRET_KEY: secrets.get(name)! }
@@ -127,3 +134,7 @@ export async function listen(server: Server): Promise<number> {
 function json(response: import('node:http').ServerResponse, document: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document))
 }
+
+/** What came over the wire, whose shape each test knows. */
+// biome-ignore lint/suspicious/noExplicitAny: a test that reads a wrong member fails.
+export type AnyJson = any

@@ -55,4 +55,5 @@ export {
   type ServiceTokenSigner,
   type ServiceTokenSignerOptions,
 } from './service-token/service-token-signer.ts'
+export { parseTokenMessage } from './service-token/token-message.ts'
 export { TokenError, type TokenErrorCode } from './token-error.ts'

@@ -5,6 +5,7 @@ import { group, type ListOptions, leaf, listLeaf, type ServerOptions, serverLeaf
 import { deleted } from '../deleted.ts'
 import { note, type OutputOptions, printJson, printList, printResource, writeLine } from '../output.ts'
 import type { Service } from '../resources.ts'
+import { serviceTokenCommands } from './service-token.ts'
 
 export function serviceCommands(program: Command, description: string): void {
   const service = group(program, 'service', description)
@@ -42,6 +43,8 @@ export function serviceCommands(program: Command, description: string): void {
   serverLeaf(service, 'get <name>', 'show a service and its public keys', 'countersign service get order').action(
     getService,
   )
+
+  serviceTokenCommands(service)
 }
 
 async function generateKey(options: OutputOptions & { out?: string }): Promise<void> {

@@ -61,7 +61,7 @@ export function createServiceSigner(options: ServiceSignerOptions): ServiceSigne
   const name = readName(options.name)
   const lifetimeSeconds = readLifetime(options.lifetimeSeconds)
   const file = secretKeyFile === undefined ? undefined : watchKeyFile(secretKeyFile, rotate, onWarning)
-  let current = signingWith(file?.key ?? readServiceKey(readSecret(options), 'secretKey'))
+  let current = signingWith(file?.key ?? readServiceKey(readSecret(options), 'secretKey (SERVICE_SECRET_KEY)'))
   let earlier: SigningKey[] = []
 
   return {

@@ -1,4 +1,4 @@
-import { compileText, isExpression } from '../expressions/compile-text.ts'
+import { compileText, isExpression, isTemplate } from '../expressions/compile-text.ts'
 import { type Expression, toExpression } from '../expressions/expression.ts'
 import type { Data } from '../expressions/own-data.ts'
 import { ServiceError } from '../service-error.ts'
@@ -11,7 +11,7 @@ import { compileMembers, compileValue, type Report, reporting } from './action-v
 export function compileUrl(given: unknown, report: Report): Expression<string> {
   const source = typeof given === 'string' ? given : ''
   if (typeof given !== 'string') report([], 'a URL is text')
-  const isFixed = !isExpression(source) && !source.includes('${')
+  const isFixed = !isExpression(source) && !isTemplate(source) && !source.includes('${')
   const fault = isFixed ? urlFault(source) : beginningFault(source)
   if (fault !== undefined) report([], fault)
   const evaluate = reporting([], report, () => compileText(source, encoded))
@@ -28,7 +28,7 @@ function encoded(value: Data, isFirst: boolean): Data {
 }
 
 function beginningFault(source: string): string | undefined {
-  return isExpression(source) || /^(?:https?:\/\/|\$\{)/i.test(source) ? undefined : urlBeginning
+  return isExpression(source) || /^\s*`?(?:https?:\/\/|\$\{)/i.test(source) ? undefined : urlBeginning
 }
 
 const urlBeginning = 'a URL begins with https:// or http://'

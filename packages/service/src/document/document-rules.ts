@@ -1,4 +1,5 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
 import { pathText } from './invalid-document.ts'
 import { didYouMean } from './nearest.ts'
 import { at, listAt, type Mention, type Outline, outlineOf } from './outline.ts'
@@ -127,8 +128,9 @@ function inputFault(schema: object): string | undefined {
   const type = at(schema, ['type'])
   if (type !== undefined && type !== 'object') return 'must have "type": "object", for path, query and body together'
   try {
-    // Strict about keywords, so that a misspelt one is found; formats are not this check's business.
-    new Ajv2020({ strict: false, strictSchema: true, validateFormats: false, allErrors: true }).compile(schema)
+    const ajv = new Ajv2020({ strictTypes: false, strictRequired: false, logger: false })
+    addFormats.default(ajv)
+    ajv.compile(schema)
     return undefined
   } catch (error) {
     return `is no JSON schema that can be used: ${(error as Error).message}`

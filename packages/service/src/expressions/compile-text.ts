@@ -9,13 +9,14 @@ import { type Evaluate, OperandFault, type Run } from './run.ts'
 export type FillIn = (value: Data, isFirst: boolean) => Data
 
 /**
- * Compiles a text that stands for itself, save for its `${...}` parts. Two kinds of text are an expression as a whole,
- * and their value keeps its type: one that begins with a member of the context (`this.id`), and a single `${...}`.
+ * Compiles a text that stands for itself, save for its `${...}` parts. It may also be written as the template string
+ * that it then is, in backticks. Two kinds of text are an expression as a whole, and their value keeps its type: one
+ * that begins with a member of the context (`this.id`), and a single `${...}`.
  * @throws ServiceError `bad_expression` with the position of the fault
  */
 export function compileText(source: string, fillIn: FillIn = (value) => value): Evaluate {
   if (isExpression(source)) return compileNode(parseExpression(source), source)
-  const pieces = piecesOf(source)
+  const pieces = isTemplate(source) ? piecesOfTemplate(source) : piecesOf(source)
   const [only] = pieces
   if (only !== undefined && pieces.length === 1) return (run) => pieceValue(only, run)
   return (run) => {
@@ -36,6 +37,10 @@ export function compileText(source: string, fillIn: FillIn = (value) => value): 
 /** Whether a text is an expression without being marked as one. */
 export function isExpression(source: string): boolean {
   return /^\s*this\s*(?:$|\.|\?\.|\[)/.test(source)
+}
+
+export function isTemplate(source: string): boolean {
+  return /^\s*`[\s\S]*`\s*$/.test(source)
 }
 
 /** A text that stands for itself, or a part that is filled in. */
@@ -65,10 +70,25 @@ function piecesOf(source: string): Piece[] {
   return pieces.length === 0 ? [''] : pieces
 }
 
+function piecesOfTemplate(source: string): Piece[] {
+  const node = parseExpression(source)
+  if (node.type !== 'TemplateLiteral') return [{ start: node.start, evaluate: compileNode(node, source) }]
+  const pieces = node.quasis.flatMap(({ value }, index): Piece[] => {
+    const part = node.expressions[index]
+    const text = value.cooked ? [value.cooked] : []
+    return part === undefined ? text : [...text, { start: part.start, evaluate: compileNode(part, source) }]
+  })
+  return pieces.length === 0 ? [''] : pieces
+}
+
 /** `Bearer this.token` would be sent as it stands, and nobody means that. */
 function refuseBareMember(text: string, offset: number, source: string): void {
   const bare = /\bthis\.[a-z_$][\w$]*/i.exec(text)
   if (bare === null) return
   const [name] = bare
-  throw badExpression(source, offset + bare.index, `to fill in ${name} here, write \${${name}}`)
+  throw badExpression(
+    source,
+    offset + bare.index,
+    `to fill in ${name} here, write \${${name}}; for these very words, \${'${name}'}`,
+  )
 }

@@ -45,6 +45,6 @@ function syntaxFault(source: string, error: unknown): Error {
 
 /** The word or sign that stands at an offset. Of a text only its quote: what it says may be a secret. */
 function shown(source: string, offset: number): string {
-  const [token = ''] = /^(?:[\w$]{1,40}|=>|[\s\S])/u.exec(source.slice(offset)) ?? []
+  const [token = ''] = /^(?:[\w$]{1,40}|\*\*|=>|[\s\S])/u.exec(source.slice(offset)) ?? []
   return `"${token}"`
 }

@@ -3,6 +3,8 @@ import { createRemoteApis } from './actions/remote-apis.ts'
 import { describeService } from './description.ts'
 import { readServiceDocument } from './document/read-service-document.ts'
 import type { ServiceDocument } from './document/service-document.ts'
+import { createGrpcCalls } from './grpc/grpc-calls.ts'
+import { createGrpcTransport } from './grpc/grpc-transport.ts'
 import { createLogger } from './log/create-logger.ts'
 import { createServiceMetrics } from './metrics.ts'
 import { openApiOf } from './openapi.ts'
@@ -45,6 +47,8 @@ export interface Service {
   readonly publisher: EventPublisher
   /** `http://host:port`, once it has started. */
   readonly url: string | undefined
+  /** Where gRPC is served, once it has started; undefined where no API has grpcSettings. */
+  readonly grpcPort: number | undefined
 }
 
 /**
@@ -60,6 +64,7 @@ export async function createService(document: unknown, options: ServiceOptions =
   const { name } = signing
   const metrics = createServiceMetrics()
   const publisher = noPublisher
+  const grpcCalls = createGrpcCalls(signing.signer)
 
   const actions = createActions(described.actions, {
     settings,
@@ -68,7 +73,7 @@ export async function createService(document: unknown, options: ServiceOptions =
     unsignedFetch: options.fetch ?? fetch,
     isService: signing.isService,
     remoteApis: createRemoteApis(signing.directory),
-    grpcCall: undefined,
+    grpcCall: grpcCalls.call,
     publisher,
   })
   const operations = createOperations(described, options, operationRuntime(actions, publisher, log))
@@ -96,15 +101,17 @@ export async function createService(document: unknown, options: ServiceOptions =
     log,
     checks: () => [...signing.faults(described.actions), ...serviceTokens.faults],
     notices: () => [...serviceTokens.notices, ...sessions.notices(operations)],
-    resources: [signing, sessions, serviceTokens],
+    resources: [signing, sessions, serviceTokens, grpcCalls],
   })
+  const grpc = createGrpcTransport({ ...runtime, ready: lifetime.ready })
+  lifetime.use(grpc)
   const rest = await createRestTransport({
     ...runtime,
     realm: name,
     serviceTokens: serviceTokens.http,
     pages: {
       keys: signing.keys,
-      description: () => describeService(name, operations, settings.grpcPort),
+      description: () => describeService(name, operations, grpc.port ?? settings.grpcPort),
       openApi: openApiOf({ name, operations, settings, multiTenant: described.serviceOptions.multiTenant }),
       ready: lifetime.ready,
       metrics: metrics.registry,
@@ -121,6 +128,9 @@ export async function createService(document: unknown, options: ServiceOptions =
     publisher,
     get url() {
       return rest.address
+    },
+    get grpcPort() {
+      return grpc.port
     },
   }
 }

@@ -16,6 +16,8 @@ export type {
   ServiceOptions,
 } from './document/service-document.ts'
 export { compileExpression, type Expression } from './expressions/expression.ts'
+export type { KafkaConnection } from './kafka/kafka-clients.ts'
+export { ServicePublisher, type ServicePublisherOptions } from './kafka/service-publisher.ts'
 export type { EdgeRequest, TransportName } from './operation.ts'
 export type { Handler } from './operations/business-api.ts'
 export type { EdgeFunction } from './operations/edge-controller.ts'

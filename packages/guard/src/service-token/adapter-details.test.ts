@@ -233,6 +233,16 @@ describe('fastify', () => {
     await app.close()
   })
 
+  it('reads what is injected as it reads a socket', async () => {
+    const app = Fastify()
+    await app.register(guardFastify, { guard: inventory() })
+    app.post('/v1/stock', async ({ body, m2mPayload }) => ({ body, sender: m2mPayload?.sender }))
+    const headers = { 'content-type': 'application/json', 'x-m2m-token': order.forCall(call) }
+    const answer = await app.inject({ method: 'POST', url: call.target, headers, payload: call.content })
+    expect(answer.json()).toEqual({ body: { n: 1 }, sender: 'order-service' })
+    await app.close()
+  })
+
   it('refuses to start with a route that its guard cannot check', async () => {
     const app = Fastify()
     await app.register(guardFastify, { guard: inventory() })
@@ -300,20 +310,21 @@ describe('node', () => {
     }
   })
 
-  it('answers the next request of a connection after one that it refused unread', async () => {
+  it('answers the next request of a connection after those that it refused, read or unread', async () => {
     const origin = await serve(echo())
     const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
     const body = 'x'.repeat(200_000)
     const head = (token: string, length: number) =>
       `POST ${call.target} HTTP/1.1\r\nHost: x\r\nx-m2m-token: ${token}\r\nContent-Length: ${length}\r\n\r\n`
     socket.write(`${head('nonsense', body.length)}${body}`)
+    socket.write(`${head(order.forCall(call), body.length)}${body}`)
     socket.write(`${head(order.forCall(call), call.content.length)}${call.content}`)
     let text = ''
     for await (const chunk of socket) {
       text += chunk
       if (text.includes('"clientId"')) socket.end()
     }
-    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 200'])
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 401', 'HTTP/1.1 200'])
   })
 
   it('forgets a request whose sender goes away in the middle of it', async () => {

@@ -1,5 +1,6 @@
 export { ActionError, type ActionErrorCode } from './actions/action-error.ts'
 export type { Admission } from './admission.ts'
+export { serviceDocumentJsonSchema } from './document/document-schema.ts'
 export { type ReadOptions, readServiceDocument } from './document/read-service-document.ts'
 export type {
   ApiCallAction,

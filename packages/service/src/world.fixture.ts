@@ -11,6 +11,8 @@ export interface World extends AsyncDisposable {
   /** What every service has in its environment. */
   readonly environment: Record<string, string>
   readonly log: LogLines
+  /** What the service `name` has in its environment. */
+  environmentOf(name: string): Record<string, string>
   /** A signer whose public key is published. */
   signer(name: string): ServiceSigner
   /** A token with any claims and header, signed with the published key of `name`. */
@@ -73,14 +75,16 @@ export async function createWorld(): Promise<World> {
       const { key, publicJwk } = importPrivatePem(secrets.get(name)!)
       return createSigner({ algorithm: 'EdDSA', key, kid: kid ?? jwkThumbprint(publicJwk), type: typ }).sign(claims)
     },
-    async create(name, document, options = {}) {
+    environmentOf(name) {
       signer(name)
-      const own = { SERVICE_SHORT_NAME: name, SERVICE_SECRET_KEY: secrets.get(name)! }
+      return { ...environment, SERVICE_SHORT_NAME: name, SERVICE_SECRET_KEY: secrets.get(name)! }
+    },
+    async create(name, document, options = {}) {
       const service = await createService(document, {
         logger: log,
         services,
         ...options,
-        environment: { ...environment, ...own, ...options.environment },
+        environment: { ...world.environmentOf(name), ...options.environment },
       })
       running.push(service)
       return service

@@ -1,5 +1,6 @@
 export { ActionError, type ActionErrorCode } from './actions/action-error.ts'
 export type { Admission } from './admission.ts'
+export { serviceDocumentJsonSchema } from './document/document-schema.ts'
 export { type ReadOptions, readServiceDocument } from './document/read-service-document.ts'
 export type {
   ApiCallAction,
@@ -15,12 +16,14 @@ export type {
   ServiceOptions,
 } from './document/service-document.ts'
 export { compileExpression, type Expression } from './expressions/expression.ts'
+export type { KafkaConnection } from './kafka/kafka-clients.ts'
+export { ServicePublisher, type ServicePublisherOptions } from './kafka/service-publisher.ts'
 export type { EdgeRequest, TransportName } from './operation.ts'
 export type { Handler } from './operations/business-api.ts'
 export type { EdgeFunction } from './operations/edge-controller.ts'
 export { Problem } from './problem.ts'
 export { type EdgeAnswerOptions, edgeAnswer } from './rest/edge-answer.ts'
-export { createService, type Service, type ServiceOptions as ServiceSetup } from './service.ts'
+export { type CreateServiceOptions, createService, type Service } from './service.ts'
 export type { EventPublisher, ServiceActions, ServiceContext, ServiceLogger } from './service-context.ts'
 export {
   type DocumentFault,
@@ -29,4 +32,6 @@ export {
   type ServiceErrorCode,
   type ServiceErrorDetails,
 } from './service-error.ts'
-export type { Session, SessionVerifier } from './session/session.ts'
+export type { ServiceTokenExtras } from './service-tokens.ts'
+export type { VerifySession } from './session/create-sessions.ts'
+export type { Session } from './session/session.ts'

@@ -5,6 +5,9 @@ import { readServiceDocument } from './document/read-service-document.ts'
 import type { ServiceDocument } from './document/service-document.ts'
 import { createGrpcCalls } from './grpc/grpc-calls.ts'
 import { createGrpcTransport } from './grpc/grpc-transport.ts'
+import { createPublisher } from './kafka/create-publisher.ts'
+import type { KafkaConnection } from './kafka/kafka-clients.ts'
+import { createKafkaTransport } from './kafka/kafka-transport.ts'
 import { createLogger } from './log/create-logger.ts'
 import { createServiceMetrics } from './metrics.ts'
 import { openApiOf } from './openapi.ts'
@@ -18,7 +21,7 @@ import { readSettings } from './settings/settings.ts'
 import { createSigning } from './signing.ts'
 import { startAndStop } from './start-and-stop.ts'
 
-export interface ServiceOptions extends ServiceCode {
+export interface CreateServiceOptions extends ServiceCode {
   /** Makes sessions from tokens. Default: access tokens of `SESSION_ISSUERS` made for `SESSION_AUDIENCE`. */
   readonly sessionVerifier?: VerifySession | { verify: VerifySession }
   /** Default process.env. */
@@ -29,6 +32,8 @@ export interface ServiceOptions extends ServiceCode {
   readonly serviceTokens?: ServiceTokenExtras
   /** Base URLs of services that are not where SERVICE_URL says, by name. */
   readonly services?: Readonly<Record<string, string>>
+  /** How the brokers of KAFKA_BROKERS want to be spoken to: `tls`, `sasl`, as @platformatic/kafka takes them. */
+  readonly kafka?: KafkaConnection
   /** For outgoing calls. Default: the global one. */
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. Default Date.now. */
@@ -55,7 +60,7 @@ export interface Service {
  * Makes a service from its document (an object, JSON or YAML text, or the path of a file) and its code.
  * Rejects with ServiceError: `invalid_document`, `bad_expression`, `invalid_service`, `invalid_environment`.
  */
-export async function createService(document: unknown, options: ServiceOptions = {}): Promise<Service> {
+export async function createService(document: unknown, options: CreateServiceOptions = {}): Promise<Service> {
   const described = readServiceDocument(document)
   const { environment = process.env, now = Date.now } = options
   const settings = readSettings(environment)
@@ -63,7 +68,8 @@ export async function createService(document: unknown, options: ServiceOptions =
   const signing = createSigning({ environment, settings, services: options.services, fetch: options.fetch, log, now })
   const { name } = signing
   const metrics = createServiceMetrics()
-  const publisher = noPublisher
+  const connection = options.kafka ?? {}
+  const publisher = createPublisher({ settings, signer: signing.signer, connection, log })
   const grpcCalls = createGrpcCalls(signing.signer)
 
   const actions = createActions(described.actions, {
@@ -97,11 +103,12 @@ export async function createService(document: unknown, options: ServiceOptions =
     log,
     onCall: metrics.onCall(log),
   }
+  const kafka = createKafkaTransport({ ...runtime, name, connection })
   const lifetime = startAndStop({
     log,
-    checks: () => [...signing.faults(described.actions), ...serviceTokens.faults],
-    notices: () => [...serviceTokens.notices, ...sessions.notices(operations)],
-    resources: [signing, sessions, serviceTokens, grpcCalls],
+    checks: () => [...signing.faults(described.actions), ...serviceTokens.faults, ...kafka.faults],
+    notices: () => [...serviceTokens.notices, ...sessions.notices(operations), ...publisher.notices(described.actions)],
+    resources: [signing, sessions, serviceTokens, grpcCalls, publisher],
   })
   const grpc = createGrpcTransport({ ...runtime, ready: lifetime.ready })
   lifetime.use(grpc)
@@ -119,6 +126,7 @@ export async function createService(document: unknown, options: ServiceOptions =
     },
   })
   lifetime.use(rest)
+  lifetime.use(kafka)
 
   return {
     name,
@@ -154,17 +162,11 @@ function operationRuntime(actions: Actions, publisher: EventPublisher, log: Serv
 
 const neverGone = new AbortController().signal
 
-function verifierOf({ sessionVerifier }: ServiceOptions): VerifySession | undefined {
+function verifierOf({ sessionVerifier }: CreateServiceOptions): VerifySession | undefined {
   if (sessionVerifier === undefined || typeof sessionVerifier === 'function') return sessionVerifier
   return (token) => sessionVerifier.verify(token)
 }
 
 function listsOf({ serviceOptions }: ServiceDocument) {
   return { blockList: serviceOptions.machineToMachineBlockList, allowList: serviceOptions.allowedM2MClients }
-}
-
-const noPublisher: EventPublisher = {
-  async publish() {
-    throw new Error('there is no Kafka: set KAFKA_BROKERS')
-  },
 }

@@ -91,7 +91,7 @@ function unreachableControllers(_outline: Outline, document: unknown): Fault[] {
       const rest = at(value, ['edgeRestSettings'])
       const kafka = at(value, ['edgeKafkaSettings'])
       const noRest = rest === undefined ? kafka !== undefined : at(rest, ['restEnabled']) === false
-      return noRest && at(kafka, ['kafkaEnabled']) === false
+      return noRest && (kafka === undefined || at(kafka, ['kafkaEnabled']) === false)
     })
     .map(({ path }) => ({ path, message: 'nothing reaches it: set restEnabled or kafkaEnabled to true' }))
 }

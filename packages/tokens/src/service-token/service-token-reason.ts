@@ -1,6 +1,6 @@
 import type { TokenError, TokenErrorCode } from '../token-error.ts'
 
-const reasons = [
+export const serviceTokenReasons = [
   'method',
   'target',
   'digest',
@@ -24,7 +24,7 @@ const reasons = [
 ] as const
 
 /** What of a service token, or of the call that it came with, is at fault. */
-export type ServiceTokenReason = (typeof reasons)[number]
+export type ServiceTokenReason = (typeof serviceTokenReasons)[number]
 
 const reasonOfCode: Partial<Record<TokenErrorCode, ServiceTokenReason>> = {
   expired_token: 'expired',
@@ -40,7 +40,7 @@ const reasonOfCode: Partial<Record<TokenErrorCode, ServiceTokenReason>> = {
 /** What is at fault, in the contract's words, for an error of this package about a service token. */
 export function serviceTokenReason(error: TokenError): ServiceTokenReason {
   const { code, part } = error
-  return reasonOfCode[code] ?? reasons.find((reason) => reason === part) ?? reasonOfPart(part)
+  return reasonOfCode[code] ?? serviceTokenReasons.find((reason) => reason === part) ?? reasonOfPart(part)
 }
 
 function reasonOfPart(part: string | undefined): ServiceTokenReason {

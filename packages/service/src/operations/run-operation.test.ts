@@ -50,3 +50,22 @@ describe('what handlers throw', () => {
     expect((await fetch(`${bytes.url}/any`, { method: 'POST' })).status).toBe(500)
   })
 })
+
+it('tells a handler when whoever called has gone', async () => {
+  const entered = Promise.withResolvers<void>()
+  const gone = Promise.withResolvers<boolean>()
+  const handlers = {
+    any: (_input: object, { signal }: { signal: AbortSignal }) => {
+      signal.addEventListener('abort', () => gone.resolve(signal.aborted))
+      entered.resolve()
+      return gone.promise
+    },
+  }
+  const service = await world.start('leaving', api('any', open), { handlers })
+  const caller = new AbortController()
+  const call = fetch(`${service.url}/any`, { method: 'POST', signal: caller.signal }).catch(() => {})
+  await entered.promise
+  caller.abort()
+  expect(await gone.promise).toBe(true)
+  await call
+})

@@ -2,11 +2,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema } from '@countersign/server'
+import { serviceDocumentJsonSchema } from '@countersign/service'
 import { root } from './modern-node.js'
 
 const documents: Record<string, string> = {
   'docs/errors.md': errorReference(),
-  'docs/countersign.schema.json': `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
+  'docs/countersign.schema.json': jsonText(configJsonSchema()),
+  'docs/countersign-service.schema.json': jsonText(serviceDocumentJsonSchema()),
 }
 
 let stale = 0
@@ -21,6 +23,10 @@ for (const [path, text] of Object.entries(documents)) {
   }
 }
 process.exit(stale === 0 ? 0 : 1)
+
+function jsonText(schema: object): string {
+  return `${JSON.stringify(schema, null, 2)}\n`
+}
 
 /** Every error code there is, by package, with the sentences that come with it. */
 function errorReference(): string {

@@ -1,5 +1,6 @@
 export { ActionError, type ActionErrorCode } from './actions/action-error.ts'
 export type { Admission } from './admission.ts'
+export { serviceDocumentJsonSchema } from './document/document-schema.ts'
 export { type ReadOptions, readServiceDocument } from './document/read-service-document.ts'
 export type {
   ApiCallAction,
@@ -15,6 +16,8 @@ export type {
   ServiceOptions,
 } from './document/service-document.ts'
 export { compileExpression, type Expression } from './expressions/expression.ts'
+export type { KafkaConnection } from './kafka/kafka-clients.ts'
+export { ServicePublisher, type ServicePublisherOptions } from './kafka/service-publisher.ts'
 export type { EdgeRequest, TransportName } from './operation.ts'
 export type { Handler } from './operations/business-api.ts'
 export type { EdgeFunction } from './operations/edge-controller.ts'

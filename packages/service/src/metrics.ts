@@ -1,4 +1,5 @@
 import type { ServiceTokenValidation } from '@countersign/guard'
+import { countServiceTokens } from '@countersign/guard/metrics'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { ServiceLogger } from './service-context.ts'
 import type { FinishedCall } from './transport.ts'
@@ -28,22 +29,16 @@ export function createServiceMetrics(): ServiceMetrics {
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
     registers: [registry],
   })
-  const validations = new Counter({
-    name: 'countersign_service_token_validations_total',
-    help: 'Service tokens that were checked, by proven sender and reason',
-    labelNames: ['sender', 'transport', 'outcome', 'reason'],
-    registers: [registry],
-  })
   return {
     registry,
-    onValidation: ({ sender = 'unproven', transport, outcome, reason = '' }) =>
-      validations.inc({ sender, transport, outcome, reason }),
+    onValidation: countServiceTokens(registry),
     onCall: (log) => (call) => {
-      const { operation, transport, admission, status, milliseconds } = call
+      const { operation, transport, admission, status, reason, milliseconds } = call
       calls.inc({ operation: operation.name, transport, status })
       seconds.observe({ operation: operation.name, transport }, milliseconds / 1000)
       const caller = admission?.caller?.clientId
-      const details = { operation: operation.name, transport, status, milliseconds: Math.round(milliseconds), caller }
+      const took = Math.round(milliseconds)
+      const details = { operation: operation.name, transport, status, reason, caller, milliseconds: took }
       if (status >= 400) log.info(details, 'a call was refused or failed')
       else log.debug(details, 'a call was answered')
     },

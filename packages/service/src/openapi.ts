@@ -13,17 +13,21 @@ export interface OpenApiOptions {
 /** OpenAPI 3.1 of the service's REST side; its schemas are those of the document, as they stand there. */
 export function openApiOf(options: OpenApiOptions): object {
   const paths: Record<string, Record<string, object>> = {}
+  const schemas: Record<string, object> = { Problem: problem }
   for (const operation of options.operations) {
     if (operation.rest === undefined) continue
+    const place = schemaName(operation.name)
+    const input = operation.input && (atPlace(operation.input, place) as JsonSchema)
+    if (input !== undefined) schemas[place] = input
     const path = pathTemplate(operation.rest.path)
     paths[path] ??= {}
-    paths[path][operation.rest.method.toLowerCase()] = describe(operation, operation.rest, options)
+    paths[path][operation.rest.method.toLowerCase()] = describe({ ...operation, input }, operation.rest, options)
   }
   return {
     openapi: '3.1.0',
     info: { title: options.name, version: '1.0.0' },
     paths,
-    components: { securitySchemes: securitySchemes(options.settings), schemas: { Problem: problem } },
+    components: { securitySchemes: securitySchemes(options.settings), schemas },
   }
 }
 
@@ -50,7 +54,7 @@ function describe(operation: Operation, rest: { method: string; path: string }, 
     tags: [kind],
     security: securityOf(authOptions),
     ...(parameters.length > 0 && { parameters }),
-    ...(hasBody && { requestBody: bodyOf(name, kind === 'edgeController' ? undefined : input, inPath) }),
+    ...(hasBody && { requestBody: bodyOf(kind === 'edgeController' ? undefined : input, inPath) }),
     responses: {
       200: { description: 'What the operation gives', content: { 'application/json': { schema: {} } } },
       204: { description: 'Done, with nothing to tell' },
@@ -60,6 +64,21 @@ function describe(operation: Operation, rest: { method: string; path: string }, 
       },
     },
   }
+}
+
+function schemaName(operation: string): string {
+  return `${operation}Input`
+}
+
+/** The schema with its own references leading to where it stands in this document. */
+function atPlace(schema: unknown, place: string): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => atPlace(item, place))
+  if (typeof schema !== 'object' || schema === null) return schema
+  const members = Object.entries(schema).map(([name, value]) => {
+    const isReference = name === '$ref' && typeof value === 'string' && value.startsWith('#')
+    return [name, isReference ? `#/components/schemas/${place}${value.slice(1)}` : atPlace(value, place)]
+  })
+  return Object.fromEntries(members)
 }
 
 /** The decision table, as far as OpenAPI can say it. */
@@ -82,16 +101,13 @@ function securitySchemes({ sessionCookie }: ServiceSettings): object {
 }
 
 /** What the path holds is not in the body again. */
-function bodyOf(api: string, input: JsonSchema | undefined, inPath: readonly string[]): object {
+function bodyOf(input: JsonSchema | undefined, inPath: readonly string[]): object {
   if (input === undefined) return { content: { '*/*': { schema: {} } } }
   const names = namesOf(input).filter((name) => !inPath.includes(name))
   const required = names.filter((name) => isRequired(input, name))
   const { required: _, ...rest } = input
   const properties = Object.fromEntries(names.map((name) => [name, memberOf(input, name)]))
-  // With an $id of its own, a schema's references stay within it.
-  const identity = input.$defs === undefined || input.$id !== undefined ? {} : { $id: `urn:countersign:input:${api}` }
   const schema = {
-    ...identity,
     ...rest,
     ...(names.length > 0 && { properties }),
     ...(required.length > 0 && { required }),

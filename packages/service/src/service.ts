@@ -3,6 +3,11 @@ import { createRemoteApis } from './actions/remote-apis.ts'
 import { describeService } from './description.ts'
 import { readServiceDocument } from './document/read-service-document.ts'
 import type { ServiceDocument } from './document/service-document.ts'
+import { createGrpcCalls } from './grpc/grpc-calls.ts'
+import { createGrpcTransport } from './grpc/grpc-transport.ts'
+import { createPublisher } from './kafka/create-publisher.ts'
+import type { KafkaConnection } from './kafka/kafka-clients.ts'
+import { createKafkaTransport } from './kafka/kafka-transport.ts'
 import { createLogger } from './log/create-logger.ts'
 import { createServiceMetrics } from './metrics.ts'
 import { openApiOf } from './openapi.ts'
@@ -27,6 +32,8 @@ export interface ServiceOptions extends ServiceCode {
   readonly serviceTokens?: ServiceTokenExtras
   /** Base URLs of services that are not where SERVICE_URL says, by name. */
   readonly services?: Readonly<Record<string, string>>
+  /** How the brokers of KAFKA_BROKERS want to be spoken to: `tls`, `sasl`, as @platformatic/kafka takes them. */
+  readonly kafka?: KafkaConnection
   /** For outgoing calls. Default: the global one. */
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. Default Date.now. */
@@ -45,6 +52,8 @@ export interface Service {
   readonly publisher: EventPublisher
   /** `http://host:port`, once it has started. */
   readonly url: string | undefined
+  /** Where gRPC is served, once it has started; undefined where no API has grpcSettings. */
+  readonly grpcPort: number | undefined
 }
 
 /**
@@ -59,7 +68,9 @@ export async function createService(document: unknown, options: ServiceOptions =
   const signing = createSigning({ environment, settings, services: options.services, fetch: options.fetch, log, now })
   const { name } = signing
   const metrics = createServiceMetrics()
-  const publisher = noPublisher
+  const connection = options.kafka ?? {}
+  const publisher = createPublisher({ settings, signer: signing.signer, connection, log })
+  const grpcCalls = createGrpcCalls(signing.signer)
 
   const actions = createActions(described.actions, {
     settings,
@@ -68,7 +79,7 @@ export async function createService(document: unknown, options: ServiceOptions =
     unsignedFetch: options.fetch ?? fetch,
     isService: signing.isService,
     remoteApis: createRemoteApis(signing.directory),
-    grpcCall: undefined,
+    grpcCall: grpcCalls.call,
     publisher,
   })
   const operations = createOperations(described, options, operationRuntime(actions, publisher, log))
@@ -92,19 +103,22 @@ export async function createService(document: unknown, options: ServiceOptions =
     log,
     onCall: metrics.onCall(log),
   }
+  const kafka = createKafkaTransport({ ...runtime, name, connection })
   const lifetime = startAndStop({
     log,
-    checks: () => [...signing.faults(described.actions), ...serviceTokens.faults],
-    notices: () => [...serviceTokens.notices, ...sessions.notices(operations)],
-    resources: [signing, sessions, serviceTokens],
+    checks: () => [...signing.faults(described.actions), ...serviceTokens.faults, ...kafka.faults],
+    notices: () => [...serviceTokens.notices, ...sessions.notices(operations), ...publisher.notices(described.actions)],
+    resources: [signing, sessions, serviceTokens, grpcCalls, publisher],
   })
+  const grpc = createGrpcTransport({ ...runtime, ready: lifetime.ready })
+  lifetime.use(grpc)
   const rest = await createRestTransport({
     ...runtime,
     realm: name,
     serviceTokens: serviceTokens.http,
     pages: {
       keys: signing.keys,
-      description: () => describeService(name, operations, settings.grpcPort),
+      description: () => describeService(name, operations, grpc.port ?? settings.grpcPort),
       openApi: openApiOf({ name, operations, settings, multiTenant: described.serviceOptions.multiTenant }),
       ready: lifetime.ready,
       metrics: metrics.registry,
@@ -112,6 +126,7 @@ export async function createService(document: unknown, options: ServiceOptions =
     },
   })
   lifetime.use(rest)
+  lifetime.use(kafka)
 
   return {
     name,
@@ -121,6 +136,9 @@ export async function createService(document: unknown, options: ServiceOptions =
     publisher,
     get url() {
       return rest.address
+    },
+    get grpcPort() {
+      return grpc.port
     },
   }
 }
@@ -151,10 +169,4 @@ function verifierOf({ sessionVerifier }: ServiceOptions): VerifySession | undefi
 
 function listsOf({ serviceOptions }: ServiceDocument) {
   return { blockList: serviceOptions.machineToMachineBlockList, allowList: serviceOptions.allowedM2MClients }
-}
-
-const noPublisher: EventPublisher = {
-  async publish() {
-    throw new Error('there is no Kafka: set KAFKA_BROKERS')
-  },
 }

@@ -11,6 +11,7 @@ import { ActionError } from './actions/action-error.ts'
 import { hasLiteralOrigin } from './actions/literal-origin.ts'
 import type { ServiceDocument } from './document/service-document.ts'
 import type { ServiceLogger } from './service-context.ts'
+import { ServiceError } from './service-error.ts'
 import type { ServiceSettings } from './settings/settings.ts'
 
 export interface SigningOptions {
@@ -36,22 +37,14 @@ export interface Signing {
   close(): void
 }
 
-/** Throws ClientError `invalid_configuration` for a key or name that cannot be used; without a key nothing is signed. */
+/** Throws ServiceError `invalid_environment` for a name, key or address that cannot be used; without a key nothing is signed. */
 export function createSigning(options: SigningOptions): Signing {
-  const { environment, settings, services = {}, log, now } = options
-  const name = settings.name === undefined ? 'service' : serviceName(settings.name.trim())
-  const directory = createServiceDirectory({
-    serviceUrl: settings.serviceUrl,
-    services: { ...settings.serviceUrls, ...services },
-  })
-  const signer = hasKey(environment)
-    ? createServiceSigner({
-        ...signerFromEnvironment(environment),
-        profile: settings.profile,
-        now,
-        onWarning: (message) => log.warn({}, message),
-      })
-    : undefined
+  const { settings, services = {} } = options
+  const name = settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!))
+  const directory = usable(() =>
+    createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
+  )
+  const signer = usable(() => signerOf(options))
   const isService = (url: URL) => directory.audienceOf(url.href) !== url.origin
 
   return {
@@ -67,9 +60,30 @@ export function createSigning(options: SigningOptions): Signing {
     keys: () => signer?.jwks() ?? { keys: [] },
     faults(actions) {
       if (signer !== undefined || !needsKey(actions, settings)) return []
+      if (settings.name === undefined)
+        return ['SERVICE_SHORT_NAME is not set; it is what the service signs as, such as order']
       return ['its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE']
     },
     close: () => signer?.close(),
+  }
+}
+
+/** A service without a name has a fault that is told at start. */
+function signerOf({ environment, settings, log, now }: SigningOptions): ServiceSigner | undefined {
+  if (settings.name === undefined || !hasKey(environment)) return undefined
+  return createServiceSigner({
+    ...signerFromEnvironment(environment),
+    profile: settings.profile,
+    now,
+    onWarning: (message) => log.warn({}, message),
+  })
+}
+
+function usable<Result>(make: () => Result): Result {
+  try {
+    return make()
+  } catch (error) {
+    throw new ServiceError('invalid_environment', (error as Error).message)
   }
 }
 

@@ -55,22 +55,26 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
 
   async function start(): Promise<void> {
     state = 'starting'
-    const faults = checks()
-    if (faults.length > 0) throw new ServiceError('cannot_start', `the service cannot start: ${faults.join('; ')}`)
-    for (const notice of notices()) log.warn({}, notice)
     try {
+      const faults = checks()
+      if (faults.length > 0) throw new ServiceError('cannot_start', `the service cannot start: ${faults.join('; ')}`)
+      for (const notice of notices()) log.warn({}, notice)
       for (const resource of resources) await resource.open?.()
       for (const transport of transports) await transport.start()
     } catch (error) {
-      stopping ??= stop()
-      await stopping
+      await release()
       throw error
     }
-    if (state === 'starting') state = 'running'
+    state = 'running'
   }
 
   async function stop(): Promise<void> {
-    if (stopping === undefined && starting !== undefined && state === 'starting') await starting.catch(() => {})
+    await starting?.catch(() => {})
+    await release()
+  }
+
+  async function release(): Promise<void> {
+    if (state === 'stopping') return
     state = 'stopping'
     const ended = await Promise.allSettled(transports.map((transport) => transport.stop()))
     for (const end of ended)

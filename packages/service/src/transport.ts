@@ -33,5 +33,7 @@ export interface FinishedCall {
   readonly admission: Admission | undefined
   /** As in HTTP, whatever the transport: 200, 401, ... */
   readonly status: number
+  /** Why it was refused or failed: `reason` of a GuardError, `code` of a Problem. */
+  readonly reason?: string
   readonly milliseconds: number
 }

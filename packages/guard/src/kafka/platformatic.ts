@@ -16,6 +16,8 @@ export interface PlatformaticConsumer {
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   fetch(options: any, callback: any): void
   commit(options: { offsets: PlatformaticOffset[] }): Promise<void>
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  on(event: any, listener: (error: Error) => void): unknown
 }
 
 interface PlatformaticOffset {
@@ -80,6 +82,8 @@ export function consumePlatformatic<Message = KafkaMessage>(
     }),
   )
   tellTimestampTypes(consumer)
+  // A rejoin that failed; the next commit joins again. Nobody listening would end the process.
+  consumer.on('error', (error) => logger?.error({ topics, problem: error.message }, 'the consumer group was lost'))
   const stopping = new AbortController()
   const control = { signal: stopping.signal }
   const commits = createOffsetCommits<PlatformaticOffset>({

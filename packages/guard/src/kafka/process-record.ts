@@ -78,10 +78,12 @@ async function putAside<Message>(
   control: ProcessingControl,
 ): Promise<void> {
   const { group, logger, deadLetterTopic = (topic) => `${topic}.dead-letter` } = processing
-  const failure = processing.describeFailure?.(error) ?? failureOf(error)
+  const described = processing.describeFailure?.(error)
+  const failure = described ?? failureOf(error)
   const details = { ...placeOf(record), error: failure.error, reason: failure.reason }
-  // Refusals are logged where they are made; what a handler threw is known here only.
-  if (!(error instanceof GuardError)) logger?.error({ ...details, err: error }, 'a record could not be handled')
+  const isTold = described !== undefined || error instanceof GuardError
+  if (isTold) logger?.warn(details, 'a record is put aside')
+  else logger?.error({ ...details, err: error }, 'a record could not be handled; it is put aside')
   let letter = deadLetterOf(record, failure, { topic: deadLetterTopic(record.topic), group })
   for (const delay of delays(500)) {
     try {

@@ -1,7 +1,6 @@
 import { GuardError } from '../guard-error.ts'
 import type { ReceivedKafkaRecord } from '../service-token/received-call.ts'
 import type { ServiceCaller } from '../service-token/service-caller.ts'
-import { invalidServiceToken } from '../service-token/service-token-refusal.ts'
 import type { KafkaMessage, KafkaRecord } from './kafka-record.ts'
 import { type OpenedRecord, openRecord } from './open-record.ts'
 
@@ -9,6 +8,7 @@ import { type OpenedRecord, openRecord } from './open-record.ts'
 export interface RecordVerifier {
   readonly name: string
   verify(token: string, call: ReceivedKafkaRecord): Promise<ServiceCaller>
+  refuse(call: { transport: 'kafka'; target: string }, reason: 'malformed', message: string): GuardError
 }
 
 export interface ReceivingOptions {
@@ -52,7 +52,7 @@ export function verifyRecord(
   if (token === undefined) throw tokenRequired(verifier.name)
   if (token === 'unusable') {
     const message = 'The record carries more than one service token, or something else in its place (malformed).'
-    throw invalidServiceToken({ reason: 'malformed', realm: verifier.name, message })
+    throw verifier.refuse({ transport: 'kafka', target: record.topic }, 'malformed', message)
   }
   const { topic, partition, offset, key, value, timestamp, timestampType } = record
   return verifier.verify(token.text, {
@@ -73,5 +73,5 @@ export function verifyRecord(
 
 function tokenRequired(realm: string): GuardError {
   const message = 'The record has no service token, and none is taken here without one.'
-  return new GuardError({ code: 'RequiresM2MToken', reason: 'missing_token', message, realm })
+  return new GuardError({ code: 'RequiresM2MToken', reason: 'missing_credential', message, realm })
 }

@@ -47,8 +47,9 @@ function fullNames(entries: readonly string[], list: string): ReadonlySet<string
 
 /** A name that nobody can have would be taken for protection, so it is told at once. */
 function fullName(entry: unknown, list: string): string {
+  if (typeof entry !== 'string') throw new GuardConfigurationError(`"${list}" must be a list of services' names`)
   try {
-    return serviceName(String(entry))
+    return serviceName(entry)
   } catch (error) {
     if (!(error instanceof TokenError)) throw error
     throw new GuardConfigurationError(`"${list}": ${error.message}`)

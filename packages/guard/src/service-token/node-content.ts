@@ -21,6 +21,7 @@ export function readNodeContent(request: NodeRequest, maximumBytes: number): Pro
 const contents = new WeakMap<NodeRequest, Promise<Buffer>>()
 
 async function readOnce(request: NodeRequest, maximumBytes: number): Promise<Buffer> {
+  if (request.readableEnded && !request.readableDidRead) return Buffer.alloc(0)
   if (request.readableDidRead || isBeingRead(request)) throw contentAlreadyRead()
   if (Number(request.headers['content-length'] ?? 0) > maximumBytes) throw contentTooLarge(maximumBytes)
   return collect(request, maximumBytes)

@@ -29,16 +29,15 @@ export function createSenderKeys(options: SenderKeysOptions): Required<SenderKey
   const lookups = createAllowance(now)
 
   function sourceOf(shortName: string): JwksSource | Promise<JwksSource> {
-    if (!isServiceShortName(shortName)) throw unknownSender()
+    if (!isServiceShortName(shortName)) return Promise.reject(unknownSender())
     const source = known.get(shortName)
     return source ?? asked.get(shortName) ?? lookUp(shortName)
   }
 
   function lookUp(shortName: string): Promise<JwksSource> {
     const failure = failed.get(shortName)
-    if (failure !== undefined && now() < failure.until) throw failure.error
-    if (!expected.has(shortName) && !lookups.take())
-      throw new Error('too many senders that were never seen ask at once')
+    if (failure !== undefined && now() < failure.until) return Promise.reject(failure.error)
+    if (!expected.has(shortName) && !lookups.take()) return Promise.reject(new Error(tooManyStrangers))
     const looking = open(shortName).finally(() => asked.delete(shortName))
     asked.set(shortName, looking)
     return looking
@@ -72,6 +71,7 @@ export function createSenderKeys(options: SenderKeysOptions): Required<SenderKey
   }
 }
 
+const tooManyStrangers = 'too many senders that were never seen ask at once'
 const mostSenders = 10_000
 const mostFailures = 1_000
 const absentMilliseconds = 30_000

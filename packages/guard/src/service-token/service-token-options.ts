@@ -90,12 +90,13 @@ export function readServiceTokenOptions(options: ServiceTokenOptions): ServiceTo
       '"uses" is missing: without a memory of used tokens each would pass again; give createRedisSingleUse or createMemorySingleUse of @countersign/limits',
     )
   }
+  const refusalByLists = createAccessDecision(options)
   return {
     name,
     audiences: [name, ...(options.audiences ?? [])],
     keys: keysOf(options),
     uses: options.uses,
-    refusalByLists: createAccessDecision(options),
+    refusalByLists,
     md5: md5 === false ? undefined : md5 === true ? {} : md5,
     leewaySeconds: inRange(options.leewaySeconds ?? 10, 0, 60, 'leewaySeconds'),
     maxBody: inRange(options.maxBody ?? 1_048_576, 0, 2 ** 30, 'maxBody'),

@@ -9,8 +9,8 @@ import { compileMembers, compileValue, type Report, reporting } from './action-v
  * only a part at the very beginning, which is a base, is taken as it is.
  */
 export function compileUrl(given: unknown, report: Report): Expression<string> {
-  const source = typeof given === 'string' ? given : ''
-  if (typeof given !== 'string') report([], 'a URL is text')
+  const source = typeof given === 'string' ? given : 'https://text.invalid'
+  if (source !== given) report([], 'a URL is text')
   const isFixed = !isExpression(source) && !isTemplate(source) && !source.includes('${')
   const fault = isFixed ? urlFault(source) : beginningFault(source)
   if (fault !== undefined) report([], fault)

@@ -52,12 +52,21 @@ function parseText(given: string, prefix: string, folder: string): DocumentConte
   const [error] = document.errors
   if (error) throw invalidDocument([{ path: '', message: error.message, place: place(error.pos[0]) }])
   return {
-    content: document.toJS(),
+    content: contentOf(document, prefix),
     folder,
     placeOf(path, position) {
       const offset = offsetOf(document, path, text, position)
       return offset === undefined ? undefined : place(offset)
     },
+  }
+}
+
+function contentOf(document: ParsedText, prefix: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    // Aliases that grow without end
+    throw invalidDocument([{ path: '', message: `${prefix}${(error as Error).message}` }])
   }
 }
 

@@ -29,6 +29,7 @@ export function operationRoutes(app: FastifyInstance, runtime: RestRuntime): voi
 async function serve(operation: Operation, runtime: RestRuntime, request: FastifyRequest, reply: FastifyReply) {
   const startedAt = performance.now()
   let admission: Admission | undefined
+  let reason: string | undefined
   try {
     const content = contentOf(request.raw, runtime.settings.maximumBody)
     admission = await admit(operation.authOptions, restCredentials(request.raw, content, runtime), runtime.admission)
@@ -36,6 +37,7 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
     return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(reply) }))
   } catch (error) {
     if (!(error instanceof GuardError || error instanceof Problem)) throw error
+    reason = error instanceof GuardError ? error.reason : error.code
     // What was not read of the content is not waited for.
     if (!request.raw.complete) reply.header('connection', 'close')
     return sendError(reply, error)
@@ -45,6 +47,7 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
       transport: 'rest',
       admission,
       status: reply.statusCode,
+      reason,
       milliseconds: performance.now() - startedAt,
     })
   }

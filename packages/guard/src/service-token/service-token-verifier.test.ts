@@ -1,0 +1,554 @@
+import { createMemorySingleUse } from '@countersign/limits'
+import {
+  createMd5TokenSigner,
+  grpcBinding,
+  kafkaMessageBinding,
+  kafkaRecordBinding,
+  md5MessageHash,
+  md5RequestHash,
+} from '@countersign/tokens'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest'
+import { GuardConfigurationError } from '../guard-error.ts'
+import { reasonOf, refusalOf } from './reason.fixture.ts'
+import type { ReceivedKafkaRecord } from './received-call.ts'
+import { startSenders, type TestSender, type TestSenders } from './senders.fixture.ts'
+import type { ServiceTokenOptions, ServiceTokenUses } from './service-token-options.ts'
+import { createServiceTokenVerifier } from './service-token-verifier.ts'
+import type { ServiceTokenValidation } from './validation.ts'
+
+const call = { method: 'POST', target: '/v1/stock?sku=1', content: '{"n":1}' }
+const received = { transport: 'http', ...call, content: Buffer.from(call.content) } as const
+let senders: TestSenders
+let order: TestSender
+let time: number
+const now = () => time
+
+beforeAll(async () => {
+  senders = await startSenders()
+})
+afterAll(() => senders.stop())
+beforeEach(async () => {
+  time = Date.now()
+  senders.published.clear()
+  order = await senders.add('order', { now })
+})
+
+const inventory = (options: Partial<ServiceTokenOptions> = {}) =>
+  createServiceTokenVerifier({
+    name: 'inventory',
+    keys: senders.template,
+    uses: createMemorySingleUse({ now, monotonicNow: now }),
+    now,
+    ...options,
+  })
+
+describe('a verified service token', () => {
+  it('yields the caller, and all its claims frozen', async () => {
+    const binding = { transport: 'http', method: 'POST', target: call.target, digest: 'x' } as const
+    const claims: Record<string, unknown> = { ...order.claims(binding), tenant: 'acme', extra: { deep: [1] } }
+    const { contentDigest } = await import('@countersign/tokens')
+    const req = { method: 'POST', target: call.target, digest: contentDigest(received.content) }
+    const caller = await inventory().verify(order.forge({ ...claims, req }), received)
+    expect(caller).toEqual({
+      method: 'service_token',
+      clientId: 'order-service',
+      subject: 'order-service',
+      issuer: 'order-service',
+      audience: 'inventory-service',
+      scopes: [],
+      credentialId: order.kid,
+      tokenId: claims.jti,
+      tenant: 'acme',
+      expiresAt: claims.exp,
+      claims: { ...claims, req },
+    })
+    expect(() => Object.assign(caller.claims, { sender: 'evil-service' })).toThrow(TypeError)
+    expect(() => (caller.claims.extra as { deep: number[] }).deep.push(2)).toThrow(TypeError)
+  })
+
+  it('may be for the full name, or for what M2M_AUDIENCES adds', async () => {
+    const verifier = inventory({ name: 'inventory-service', audiences: ['https://stock.example'] })
+    expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('accepted')
+    const token = order.forCall(call, 'https://stock.example')
+    expect((await verifier.verify(token, received)).audience).toBe('https://stock.example')
+    expect(await reasonOf(verifier.verify(order.forCall(call, 'https://stock.example/'), received))).toBe('aud')
+  })
+
+  it('passes within the leeway and not beyond it', async () => {
+    const token = order.forCall(call)
+    const issuedAt = Math.floor(time / 1000)
+    const uses: ServiceTokenUses = { use: () => 'first' }
+    for (const [seconds, reason] of [
+      [-11, 'iat'],
+      [-9, 'accepted'],
+      [69, 'accepted'],
+      [71, 'expired'],
+    ] as const) {
+      time = (issuedAt + seconds) * 1000
+      expect(await reasonOf(inventory({ uses }).verify(token, received)), String(seconds)).toBe(reason)
+    }
+  })
+
+  it('has the scopes of its sender, where it is known as a client', async () => {
+    const scopesOf = async (sender: string) => (sender === 'order-service' ? ['read:stock'] : [])
+    expect((await inventory({ scopesOf }).verify(order.forCall(call), received)).scopes).toEqual(['read:stock'])
+    const away = async () => {
+      throw new Error('no database at 10.0.0.7')
+    }
+    const error = await refusalOf(inventory({ scopesOf: away }).verify(order.forCall(call), received))
+    expect([error?.status, error?.reason]).toEqual([503, 'scopes_unavailable'])
+    expect(JSON.stringify(error?.toProblem())).not.toMatch(/10\.0\.0\.7/)
+  })
+})
+
+describe('single use', () => {
+  it('is asked for last: what is refused for something else can still be used', async () => {
+    const verifier = inventory()
+    const token = order.forCall(call)
+    for (const changed of [{ method: 'PUT' }, { target: '/' }, { content: Buffer.from('') }]) {
+      expect(await reasonOf(verifier.verify(token, { ...received, ...changed }))).not.toBe('accepted')
+    }
+    expect(await reasonOf(verifier.verify(token, received))).toBe('accepted')
+    expect(await reasonOf(verifier.verify(token, received))).toBe('replayed')
+  })
+
+  it('is not spent by a sender whom the lists refuse', async () => {
+    const asked: string[] = []
+    const uses: ServiceTokenUses = {
+      use: (id) => {
+        asked.push(id)
+        return 'first'
+      },
+    }
+    const blocking = inventory({ uses, blockList: ['order'] })
+    expect(await reasonOf(blocking.verify(order.forCall(call), received))).toBe('sender')
+    expect(asked).toEqual([])
+  })
+
+  it("is kept under receiver, sender and jti until the token's end and the leeway", async () => {
+    const asked: unknown[] = []
+    const uses: ServiceTokenUses = {
+      use: (...all) => {
+        asked.push(all)
+        return 'first'
+      },
+    }
+    const { claims } = await inventory({ uses }).verify(order.forCall(call), received)
+    const issuedAt = expect.closeTo(time / 1000, 2)
+    expect(asked).toEqual([
+      [
+        JSON.stringify(['inventory-service', 'order-service', claims.jti]),
+        claims.exp + 10,
+        { issuedAt, place: undefined },
+      ],
+    ])
+  })
+
+  it('lets two senders have the same jti, and two receivers', async () => {
+    const billing = await senders.add('billing', { now })
+    const uses = createMemorySingleUse({ now, monotonicNow: now })
+    const jti = 'same'
+    const tokens = [order, billing].map((sender) => {
+      const { req } = decode(sender.forCall(call))
+      return sender.forge({
+        ...sender.claims({ transport: 'grpc', method: '', digest: null }),
+        jti,
+        req,
+        iat: Math.ceil(time / 1000),
+      })
+    })
+    for (const token of tokens) expect(await reasonOf(inventory({ uses }).verify(token, received))).toBe('accepted')
+    for (const token of tokens) expect(await reasonOf(inventory({ uses }).verify(token, received))).toBe('replayed')
+  })
+
+  it('refuses what a memory that began later cannot know: a restart forgets nothing (68)', async () => {
+    const token = order.forCall(call)
+    time += 1
+    expect(await reasonOf(inventory().verify(token, received))).toBe('replayed')
+    const error = await refusalOf(inventory().verify(token, received))
+    expect(error?.message).toMatch(/before this receiver began to remember/)
+    expect(await reasonOf(inventory().verify(order.forCall(call), received))).toBe('accepted')
+  })
+
+  it('refuses with 503 where the memory is away, slow of wit, or full (81, 36)', async () => {
+    const failing = [
+      { use: () => Promise.reject(new Error('ECONNREFUSED 10.0.0.7')) },
+      {
+        use: () => {
+          throw new Error('boom')
+        },
+      },
+      createMemorySingleUse({ now, monotonicNow: now, maximumEntries: 0 }),
+    ]
+    for (const uses of failing) {
+      const error = await refusalOf(inventory({ uses }).verify(order.forCall(call), received))
+      expect([error?.code, error?.status, error?.reason]).toEqual(['unavailable', 503, 'uses_unavailable'])
+      expect(error?.headers()['retry-after']).toBeDefined()
+      expect(JSON.stringify(error?.toProblem())).not.toMatch(/10\.0\.0\.7|boom/)
+    }
+    for (const odd of [undefined, true, 'yes', 1]) {
+      const uses = { use: () => odd as never }
+      expect(await reasonOf(inventory({ uses }).verify(order.forCall(call), received))).toBe('replayed')
+    }
+  })
+
+  it('keeps what was used when a flood fills the memory (36)', async () => {
+    const uses = createMemorySingleUse({ now, monotonicNow: now, maximumEntries: 10 })
+    const verifier = inventory({ uses })
+    const first = order.forCall(call)
+    expect(await reasonOf(verifier.verify(first, received))).toBe('accepted')
+    for (let index = 0; index < 30; index++) await reasonOf(verifier.verify(order.forCall(call), received))
+    expect(await reasonOf(verifier.verify(first, received))).toBe('replayed')
+    expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('unavailable:uses_unavailable')
+  })
+})
+
+describe('access lists', () => {
+  it('answer 403 in the words of the contract', async () => {
+    const blocked = await refusalOf(inventory({ blockList: ['order'] }).verify(order.forCall(call), received))
+    expect([blocked?.status, blocked?.code, blocked?.reason]).toEqual([403, 'InvalidM2MToken', 'sender'])
+    expect(blocked?.message).toBe("M2M token sender 'order-service' is in the M2M block list")
+    const stranger = await refusalOf(inventory({ allowList: [] }).verify(order.forCall(call), received))
+    expect(stranger?.message).toBe("M2M token sender 'order-service' is not in the allowed M2M clients list")
+    expect(stranger?.headers()['www-authenticate']).toMatch(/^M2M error="InvalidM2MToken"/)
+  })
+
+  it('are asked about proven senders only', async () => {
+    const other = await senders.add('other', { now })
+    const forged = other.forge({ ...decode(order.forCall(call)) }, { kid: order.kid })
+    const error = await refusalOf(inventory({ blockList: ['order'] }).verify(forged, received))
+    expect([error?.status, error?.reason]).toEqual([401, 'signature'])
+    const changed = await refusalOf(
+      inventory({ blockList: ['order'] }).verify(order.forCall(call), { ...received, method: 'PUT' }),
+    )
+    expect([changed?.status, changed?.reason]).toEqual([401, 'method'])
+  })
+})
+
+describe('over gRPC', () => {
+  const message = Buffer.from([8, 3])
+  const rpc = { transport: 'grpc', method: '/shop.Inventory/Decrease', message } as const
+  const signed = (call: { method: string; message: Uint8Array | null } = rpc) =>
+    order.sign({ audience: 'inventory-service', binding: grpcBinding(call) })
+
+  it('a token is bound to method and message', async () => {
+    expect(await reasonOf(inventory().verify(signed(), rpc))).toBe('accepted')
+    expect(await reasonOf(inventory().verify(signed(), { ...rpc, method: '/shop.Inventory/Increase' }))).toBe('method')
+    expect(await reasonOf(inventory().verify(signed(), { ...rpc, message: Buffer.from([8, 4]) }))).toBe('digest')
+  })
+
+  it('the definition of the method says whether a message is bound, not the token', async () => {
+    expect(await reasonOf(inventory().verify(signed({ ...rpc, message: null }), rpc))).toBe('digest')
+    expect(await reasonOf(inventory().verify(signed(), { ...rpc, message: null }))).toBe('digest')
+    expect(await reasonOf(inventory().verify(signed({ ...rpc, message: null }), { ...rpc, message: null }))).toBe(
+      'accepted',
+    )
+  })
+})
+
+describe('over Kafka', () => {
+  const key = Buffer.from('order-7')
+  const value = Buffer.from('{"orderId":7}')
+  const place = { partition: 0, offset: 41n, group: 'notification' } as const
+  const record: ReceivedKafkaRecord = {
+    transport: 'kafka',
+    topic: 'orders.created',
+    ...place,
+    key,
+    value,
+    carrier: 'header',
+    get timestamp() {
+      return time
+    },
+    timestampType: 'append',
+  } as ReceivedKafkaRecord
+  const written = (changes: Partial<ReceivedKafkaRecord> = {}) => ({ ...record, timestamp: time, ...changes })
+  const signed = (audience = 'kafka:orders.created', of = { topic: 'orders.created', key, value } as never) =>
+    order.sign({ audience, binding: kafkaRecordBinding(of) })
+
+  it('a token is bound to topic, key and value, and made for the topic', async () => {
+    const reason = (changes: Partial<ReceivedKafkaRecord>) => reasonOf(inventory().verify(signed(), written(changes)))
+    expect(await reason({})).toBe('accepted')
+    expect(await reason({ topic: 'orders.cancelled' })).toBe('aud')
+    expect(await reason({ key: Buffer.from('order-8') })).toBe('key')
+    expect(await reason({ key: null })).toBe('key')
+    expect(await reason({ value: Buffer.from('{"orderId":8}') })).toBe('digest')
+    expect(await reason({ value: null })).toBe('digest')
+    const toService = signed('inventory-service')
+    expect(await reasonOf(inventory().verify(toService, written({ topic: 'orders.cancelled' })))).toBe('topic')
+    expect(await reasonOf(inventory().verify(toService, written()))).toBe('accepted')
+    const tombstone = signed(undefined, { topic: 'orders.created', key, value: null } as never)
+    expect(await reasonOf(inventory().verify(tombstone, written({ value: null })))).toBe('accepted')
+  })
+
+  it('a message with its token inside is bound as its canonical JSON', async () => {
+    const message = { total: 1.5, orderId: 7, M2MToken: '' }
+    const token = order.sign({
+      audience: 'kafka:orders.created',
+      binding: kafkaMessageBinding({ topic: 'orders.created', key, message }),
+    })
+    const carried = (changes: object) =>
+      written({ carrier: 'payload', message: { orderId: 7, total: 1.5, M2MToken: token, ...changes } })
+    expect(await reasonOf(inventory().verify(token, carried({})))).toBe('accepted')
+    expect(await reasonOf(inventory().verify(token, carried({ total: 2 })))).toBe('digest')
+    expect(await reasonOf(inventory().verify(token, written()))).toBe('digest')
+  })
+
+  it('the same place is a redelivery, another is a replay, and another group starts afresh (75)', async () => {
+    const verifier = inventory()
+    const token = signed()
+    const first = written()
+    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
+    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
+    for (const moved of [{ offset: 42n }, { partition: 1 }]) {
+      expect(await reasonOf(verifier.verify(token, { ...first, ...moved }))).toBe('replayed')
+    }
+    expect(await reasonOf(verifier.verify(token, { ...first, group: 'audit', offset: 42n }))).toBe('accepted')
+  })
+
+  it('a record may be read long after it was appended, and not be appended after its token ended', async () => {
+    const token = signed()
+    const late = written()
+    const verifier = inventory()
+    time += 3_600_000
+    expect(await reasonOf(verifier.verify(token, late))).toBe('accepted')
+    expect(await reasonOf(verifier.verify(token, { ...late, timestamp: late.timestamp + 80_000, offset: 50n }))).toBe(
+      'expired',
+    )
+    expect(await reasonOf(verifier.verify(token, { ...late, timestamp: late.timestamp - 80_000, offset: 50n }))).toBe(
+      'iat',
+    )
+    expect(await reasonOf(verifier.verify(token, { ...late, offset: 51n })), 'read as late as the first').toBe(
+      'replayed',
+    )
+  })
+
+  it('the word of a writer about the time counts for nothing: the clock here does', async () => {
+    const created = (changes: Partial<ReceivedKafkaRecord> = {}) => written({ timestampType: 'create', ...changes })
+    const token = signed()
+    const verifier = inventory()
+    const start = time
+    expect(await reasonOf(verifier.verify(token, created({ timestamp: 0 })))).toBe('accepted')
+    const other = signed()
+    time = start + 800_000
+    expect(await reasonOf(verifier.verify(other, created({ timestamp: start, offset: 42n }))), 'within maxAge').toBe(
+      'accepted',
+    )
+    expect(
+      await reasonOf(verifier.verify(token, created({ timestamp: start, offset: 43n }))),
+      'remembered as long',
+    ).toBe('replayed')
+    const third = signed()
+    time += 920_000
+    expect(await reasonOf(verifier.verify(third, created({ timestamp: start + 800_000, offset: 44n })))).toBe('expired')
+    const fourth = signed()
+    time += 45_000
+    expect(await reasonOf(verifier.verify(fourth, created({ maximumAgeSeconds: 30, offset: 45n })))).toBe('expired')
+  })
+
+  it('a mirrored topic is checked as the one that was signed', async () => {
+    const mirrored = written({ topic: 'eu.orders.created' })
+    expect(await reasonOf(inventory().verify(signed(), mirrored))).toBe('aud')
+    const topicAliases = { 'eu.orders.created': 'orders.created' }
+    expect(await reasonOf(inventory({ topicAliases }).verify(signed(), mirrored))).toBe('accepted')
+    expect(await reasonOf(inventory({ topicAliases }).verify(signed(), written({ topic: 'toString' })))).toBe('aud')
+  })
+})
+
+describe('the md5 profile', () => {
+  const signer = (options: { kid?: false } = {}) => {
+    const md5 = createMd5TokenSigner({ name: 'order', key: order.key, now })
+    if (options.kid !== false) return md5
+    return {
+      sign: (requestHash: string) => {
+        const iat = Math.floor(time / 1000)
+        const claims = { iss: 'order-service', sender: 'order-service', requestHash, iat, exp: iat + 900 }
+        return order.forge(claims, { typ: 'JWT', kid: undefined })
+      },
+    }
+  }
+  const hash = () => md5RequestHash(received)
+
+  it('is refused unless the receiver has opted in', async () => {
+    expect(await reasonOf(inventory().verify(signer().sign(hash()), received))).toBe('typ')
+    expect(await reasonOf(inventory({ md5: false }).verify(signer().sign(hash()), received))).toBe('typ')
+    const caller = await inventory({ md5: true }).verify(signer().sign(hash()), received)
+    expect(caller).toMatchObject({ clientId: 'order-service', audience: 'inventory-service' })
+    expect(caller.tokenId).toBeUndefined()
+  })
+
+  it('passes again, since it has no jti, and says what differs', async () => {
+    const verifier = inventory({ md5: true })
+    const token = signer().sign(hash())
+    for (let round = 0; round < 2; round++) expect(await reasonOf(verifier.verify(token, received))).toBe('accepted')
+    expect(await reasonOf(verifier.verify(token, { ...received, target: '/v1/other?sku=1' }))).toBe('digest')
+    expect(await reasonOf(verifier.verify(token, { ...received, content: Buffer.from('{"n":2}') }))).toBe('digest')
+    expect(await reasonOf(verifier.verify(token, { ...received, content: Buffer.from('no json') }))).toBe('digest')
+    time += 911_000
+    expect(await reasonOf(verifier.verify(token, received))).toBe('expired')
+  })
+
+  it('finds the key of a token that names none, also while the sender changes it', async () => {
+    const unnamed = () => signer({ kid: false }).sign(hash())
+    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('accepted')
+    senders.published.set('order', [])
+    await senders.add('order')
+    senders.published.get('order')!.push(order.key.publicJwk)
+    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('accepted')
+    senders.published.get('order')!.pop()
+    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('signature')
+  })
+
+  it('never checks a service token, and is never tried after one (11)', async () => {
+    const verifier = inventory({ md5: true })
+    const iat = Math.floor(time / 1000)
+    const claims = { iss: 'order-service', sender: 'order-service', requestHash: hash(), iat, exp: iat + 60 }
+    expect(await reasonOf(verifier.verify(order.forge(claims), received))).not.toBe('accepted')
+    expect(await reasonOf(verifier.verify(order.forge({ ...claims, sub: 'order-service' }), received))).not.toBe(
+      'accepted',
+    )
+    const { req, ...rest } = decode(order.forCall(call))
+    expect(await reasonOf(verifier.verify(order.forge({ ...rest, req }, { typ: 'JWT' }), received))).toBe('digest')
+  })
+
+  it('takes a message over Kafka, in payload and header, and nothing over gRPC', async () => {
+    const message = { orderId: 7 }
+    const verifier = inventory({ md5: true })
+    const token = signer().sign(md5MessageHash(message))
+    const record: ReceivedKafkaRecord = {
+      transport: 'kafka',
+      topic: 't',
+      partition: 0,
+      offset: 1n,
+      group: 'g',
+      key: null,
+      value: Buffer.from(JSON.stringify(message)),
+      carrier: 'header',
+      timestamp: time,
+      timestampType: 'append',
+    }
+    expect(await reasonOf(verifier.verify(token, record))).toBe('accepted')
+    const carried = { ...record, carrier: 'payload', message: { ...message, M2MToken: token } } as const
+    expect(await reasonOf(verifier.verify(token, carried))).toBe('accepted')
+    expect(await reasonOf(verifier.verify(token, { ...record, value: Buffer.from('{"orderId":8}') }))).toBe('digest')
+    for (const value of [null, Buffer.from('7'), Buffer.from('{')]) {
+      expect(await reasonOf(verifier.verify(token, { ...record, value }))).toBe('digest')
+    }
+    const rpc = { transport: 'grpc', method: '/a.B/C', message: Buffer.from([]) } as const
+    expect(await reasonOf(verifier.verify(token, rpc))).toBe('typ')
+  })
+
+  it('takes the URL that senders put before the path', async () => {
+    const requestHash = md5RequestHash(received)
+    expect(requestHash).toHaveLength(32)
+    const { createHash } = await import('node:crypto')
+    const form = { method: 'POST', url: 'https://api.example/v1/stock', params: { sku: '1' }, data: { n: 1 } }
+    const token = signer().sign(createHash('md5').update(JSON.stringify(form)).digest('hex'))
+    expect(await reasonOf(inventory({ md5: true }).verify(token, received))).toBe('digest')
+    const md5 = { publicBase: 'https://api.example' }
+    expect(await reasonOf(inventory({ md5 }).verify(token, received))).toBe('accepted')
+  })
+})
+
+describe('every validation', () => {
+  it('is told and logged, with the sender only where it is proven, and never with the token', async () => {
+    const told: ServiceTokenValidation[] = []
+    const logged: string[] = []
+    const log = (level: string) => (details: object, message: string) =>
+      void logged.push(
+        JSON.stringify({ level, ...details, message }, (_key, value) =>
+          typeof value === 'bigint' ? String(value) : value,
+        ),
+      )
+    const logger = { info: log('info'), warn: log('warn') }
+    const verifier = inventory({ onValidation: (event) => void told.push(event), logger, blockList: ['billing'] })
+    const billing = await senders.add('billing', { now })
+    const tokens = {
+      good: order.forCall(call),
+      changed: order.forCall({ ...call, content: 'x' }),
+      forged: billing.forge(decode(order.forCall(call)), { kid: order.kid }),
+      blocked: billing.forCall(call),
+      unknown: order.forge({
+        ...decode(order.forCall(call)),
+        iss: 'ghost-service',
+        sub: 'ghost-service',
+        sender: 'ghost-service',
+      }),
+      garbage: 'canary.canary.canary',
+    }
+    for (const token of Object.values(tokens)) await reasonOf(verifier.verify(token, received))
+    expect(told.map(({ outcome, sender, claimedSender, reason }) => [outcome, sender, claimedSender, reason])).toEqual([
+      ['accepted', 'order-service', 'order-service', undefined],
+      ['refused', 'order-service', 'order-service', 'digest'],
+      ['refused', undefined, 'order-service', 'signature'],
+      ['refused', 'billing-service', 'billing-service', 'sender'],
+      ['refused', undefined, 'ghost-service', 'sender'],
+      ['refused', undefined, undefined, 'malformed'],
+    ])
+    const all = logged.join('\n')
+    expect(logged.slice(1)).toHaveLength(6)
+    for (const token of Object.values(tokens)) {
+      for (const part of token.split('.').filter((text) => text.length > 10)) expect(all).not.toContain(part)
+    }
+    expect(all).not.toContain('sku=1')
+    expect(JSON.parse(logged[1]!)).toMatchObject({
+      level: 'info',
+      message: 'service token accepted',
+      sender: 'order-service',
+      receiver: 'inventory-service',
+      target: 'POST /v1/stock',
+    })
+    expect(JSON.parse(logged[2]!)).toMatchObject({
+      level: 'warn',
+      reason: 'digest',
+      detail: expect.stringMatching(/content/),
+    })
+  })
+
+  it('is decided whatever those who listen do', async () => {
+    const boom = () => {
+      throw new Error('boom')
+    }
+    const verifier = inventory({ onValidation: boom, logger: { info: boom, warn: () => {} } })
+    expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('accepted')
+  })
+})
+
+describe('at start', () => {
+  const notices = (options: Partial<ServiceTokenOptions>) => {
+    const said: string[] = []
+    inventory({ logger: { info: () => {}, warn: (_details, message) => void said.push(message) }, ...options })
+    return said
+  }
+
+  test('a memory of this process alone is warned of where lists are enforced', () => {
+    expect(notices({})).toEqual([expect.stringMatching(/in this process only.*Redis/)])
+    expect(notices({ uses: { use: () => 'first' } })).toEqual([])
+    expect(notices({ enforceLists: false })).toEqual([])
+  })
+
+  test('lists that are off are told', () => {
+    expect(notices({ enforceLists: false, allowList: [] })).toEqual([expect.stringMatching(/lists.* off/)])
+  })
+
+  test.each([
+    [{ name: '' }, /name/],
+    [{ name: 'a/b' }, /name/],
+    [{ name: undefined as never }, /name/],
+    [{ keys: undefined as never }, /keys/],
+    [{ keys: 'https://auth.example.com/jwks.json' }, /\$service/],
+    [{ uses: undefined as never }, /uses/],
+    [{ leewaySeconds: 61 }, /leewaySeconds/],
+    [{ maxBody: Number.NaN }, /maxBody/],
+    [{ mountedAt: '/v1/' }, /mountedAt/],
+    [{ mountedAt: 'v1' }, /mountedAt/],
+    [{ allowList: ['a b'] }, /allowList/],
+  ])('%j is refused (33)', (options, why) => {
+    expect(() => inventory(options)).toThrow(GuardConfigurationError)
+    expect(() => inventory(options)).toThrow(why)
+  })
+})
+
+function decode(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
+}

@@ -1,0 +1,170 @@
+import { GuardError } from '@countersign/guard'
+import { type Consumption, consumePlatformatic, type KafkaRecord, type RecordFailure } from '@countersign/guard/kafka'
+import type { Consumer, Producer } from '@platformatic/kafka'
+import { describeError } from '../log/describe-error.ts'
+import type { Operation } from '../operation.ts'
+import { Problem } from '../problem.ts'
+import { ServiceError } from '../service-error.ts'
+import type { Transport, TransportRuntime } from '../transport.ts'
+import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
+import { admitRecord, type RecordCall } from './record-call.ts'
+import { createMissingTopics, deadLetterTopicOf, warnOfCreateTime } from './topics.ts'
+
+export interface KafkaRuntime extends TransportRuntime {
+  /** The service's full name: the consumer group, unless KAFKA_GROUP names another. */
+  readonly name: string
+  readonly connection: KafkaConnection
+}
+
+export interface KafkaTransport extends Transport {
+  /** What is in the way of a start. */
+  readonly faults: readonly string[]
+}
+
+/**
+ * The service's Kafka side: one consumer for the request topics of all its operations. What is refused, or fails, goes to
+ * `{topic}.dead-letter` with the reason, and the next record is read.
+ * Throws ServiceError `invalid_service` for two operations of one topic.
+ */
+export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
+  const { settings, log, name } = runtime
+  const { kafkaBrokers: brokers, kafkaGroup: group = name } = settings
+  const operations = byTopic(runtime.operations)
+  const topics = [...operations.keys()]
+  const gone = new AbortController()
+  let consumer: Consumer | undefined
+  let producer: Producer | undefined
+  let consumption: Consumption | undefined
+
+  return {
+    faults:
+      topics.length > 0 && brokers.length === 0
+        ? [`it reads ${topics.join(', ')}, and there is no Kafka: set KAFKA_BROKERS`]
+        : [],
+    async start() {
+      if (topics.length === 0) return
+      const clients = await loadKafkaClients({ brokers, clientId: name, connection: runtime.connection })
+      const admin = clients.createAdmin()
+      try {
+        const { existing } = await createMissingTopics(admin, [...topics, ...topics.map(deadLetterTopicOf)], log)
+        await warnOfCreateTime(
+          admin,
+          topics.filter((topic) => existing.includes(topic)),
+          log,
+        )
+      } catch (cause) {
+        throw new ServiceError('cannot_start', `Kafka at ${brokers.join(', ')} cannot be used: ${reasonOf(cause)}`, {
+          cause,
+        })
+      } finally {
+        await admin.close()
+      }
+      consumer = clients.createConsumer(group)
+      producer = clients.createProducer({ retries: 3 })
+      consumption = consumePlatformatic<RecordCall>(consumer, {
+        topics,
+        producer,
+        deadLetterTopic: deadLetterTopicOf,
+        receive,
+        handler: serve,
+        describeFailure,
+        logger: {
+          warn: (details, message) => log.warn(withoutCause(details), message),
+          error: (details, message) => log.error(withoutCause(details), message),
+        },
+      })
+      log.info({ topics, group }, 'Kafka is read')
+    },
+    async stop() {
+      const cut = setTimeout(
+        () => gone.abort(new Problem(503, 'stopping', 'the service is shutting down')),
+        graceOf(settings),
+      )
+      await Promise.race([consumption?.stop(), aborted(gone.signal)])
+      clearTimeout(cut)
+      await consumer?.close(true)
+      await producer?.close()
+    },
+  }
+
+  async function receive(record: KafkaRecord): Promise<RecordCall> {
+    const startedAt = performance.now()
+    const operation = operations.get(record.topic)!
+    try {
+      return await admitRecord(operation, record, runtime, { group, signal: gone.signal })
+    } catch (error) {
+      finished(operation, undefined, error, startedAt)
+      throw error
+    }
+  }
+
+  async function serve({ operation, call, startedAt }: RecordCall): Promise<void> {
+    let failure: unknown
+    try {
+      await operation.invoke(call)
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      finished(operation, call.admission, failure, startedAt)
+    }
+  }
+
+  function finished(
+    operation: Operation,
+    admission: RecordCall['call']['admission'] | undefined,
+    failure: unknown,
+    startedAt: number,
+  ) {
+    const status = failure === undefined ? 200 : isTold(failure) ? failure.status : 500
+    runtime.onCall({ operation, transport: 'kafka', admission, status, milliseconds: performance.now() - startedAt })
+  }
+}
+
+function byTopic(operations: readonly Operation[]): ReadonlyMap<string, Operation> {
+  const found = new Map<string, Operation>()
+  for (const operation of operations) {
+    if (operation.kafka === undefined) continue
+    const { requestTopic } = operation.kafka
+    const taken = found.get(requestTopic)
+    if (taken !== undefined) {
+      throw new ServiceError(
+        'invalid_service',
+        `the topic ${requestTopic} of "${operation.name}" is read by "${taken.name}" already; choose another`,
+      )
+    }
+    found.set(requestTopic, operation)
+  }
+  return found
+}
+
+function isTold(error: unknown): error is Problem | GuardError {
+  return error instanceof Problem || error instanceof GuardError
+}
+
+/** A Problem's sentence may be read by whoever called, and so by whoever reads the dead letters. */
+function describeFailure(error: unknown): RecordFailure | undefined {
+  if (!(error instanceof Problem)) return undefined
+  const { code, message, extra } = error
+  const incident = typeof extra.incident === 'string' ? ` (${extra.incident})` : ''
+  return { error: code, reason: code, message: `${message}${incident}` }
+}
+
+/** What was thrown, for the log: without tokens, and without what hangs on it. */
+function withoutCause(details: object): object {
+  const { err, ...rest } = details as { err?: unknown }
+  return err === undefined ? rest : { ...rest, err: describeError(err) }
+}
+
+function graceOf({ stopSeconds }: { stopSeconds: number }): number {
+  return stopSeconds * 1000
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+function reasonOf(error: unknown): string {
+  const { message, code } = error as Error & { code?: string }
+  return message || code || 'it did not answer'
+}

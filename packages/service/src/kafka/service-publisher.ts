@@ -1,0 +1,101 @@
+import { createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
+import {
+  type RecordCarrier,
+  type SignedPlatformaticProducer,
+  signPlatformaticProducer,
+} from '@countersign/client/kafka'
+import type { Admin, Producer } from '@platformatic/kafka'
+import { createLogger } from '../log/create-logger.ts'
+import type { EventPublisher, PublishOptions, ServiceLogger } from '../service-context.ts'
+import { ServiceError } from '../service-error.ts'
+import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
+import { createMissingTopics } from './topics.ts'
+
+export interface ServicePublisherOptions {
+  /** `host:port`; default KAFKA_BROKERS. */
+  readonly brokers?: readonly string[]
+  /** Default: the key and the name in the environment (SERVICE_SHORT_NAME, SERVICE_SECRET_KEY). */
+  readonly signer?: ServiceSigner
+  /** Default `payload`: JSON objects carry their token as `M2MToken`, everything else in the header `m2m-token`. */
+  readonly carrier?: RecordCarrier
+  readonly connection?: KafkaConnection
+  readonly logger?: ServiceLogger
+  /** Default process.env. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
+}
+
+/** Publishes messages that are signed in the service's name, each attempt anew. Connects with the first. */
+export class ServicePublisher implements EventPublisher {
+  readonly #options: ServicePublisherOptions
+  readonly #brokers: readonly string[]
+  readonly #signer: ServiceSigner
+  readonly #log: ServiceLogger
+  readonly #topics = new Map<string, Promise<unknown>>()
+  #connection: Promise<Connection> | undefined
+  #closed = false
+
+  /** Throws ServiceError `invalid_environment` without brokers, ClientError `invalid_configuration` without a usable key. */
+  constructor(options: ServicePublisherOptions = {}) {
+    const { environment = process.env } = options
+    this.#options = options
+    this.#brokers = options.brokers ?? brokersIn(environment)
+    if (this.#brokers.length === 0)
+      throw new ServiceError('invalid_environment', 'there is no Kafka: set KAFKA_BROKERS')
+    this.#signer = options.signer ?? createServiceSigner(signerFromEnvironment(environment))
+    this.#log = options.logger ?? createLogger(this.#signer.name, 'warn')
+  }
+
+  /**
+   * Resolves when all replicas have the message. Plain data becomes JSON; text and bytes go as they are; null is a
+   * tombstone. A topic that is not there is made. Rejects with what the client of Kafka says, or with ClientError
+   * `body_not_signable`.
+   */
+  async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
+    if (this.#closed) throw new ServiceError('cannot_start', 'the publisher was closed; nothing is published any more')
+    this.#connection ??= this.#connect()
+    const connection = await this.#connection.catch((error) => {
+      this.#connection = undefined
+      throw error
+    })
+    await this.#ensureTopic(connection.admin, topic)
+    await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const connection = await this.#connection?.catch(() => undefined)
+    await connection?.producer.close()
+    await connection?.admin.close()
+    if (this.#options.signer === undefined) this.#signer.close()
+  }
+
+  async #connect(): Promise<Connection> {
+    const { connection = {}, carrier = 'payload' } = this.#options
+    const clients = await loadKafkaClients({ brokers: this.#brokers, clientId: this.#signer.name, connection })
+    const producer = clients.createProducer({ retries: 0 })
+    const signed = (tenant: string | undefined) =>
+      signPlatformaticProducer(producer, this.#signer, { carrier, ...(tenant === undefined ? {} : { tenant }) })
+    return { producer, admin: clients.createAdmin(), signed }
+  }
+
+  /** Once for each topic: unless told, brokers do not make them, or make them with the writer's time. */
+  async #ensureTopic(admin: Admin, topic: string): Promise<void> {
+    let ensured = this.#topics.get(topic)
+    if (ensured === undefined) {
+      ensured = createMissingTopics(admin, [topic], this.#log)
+      this.#topics.set(topic, ensured)
+      ensured.catch(() => this.#topics.delete(topic))
+    }
+    await ensured
+  }
+}
+
+interface Connection {
+  readonly producer: Producer
+  readonly admin: Admin
+  signed(tenant: string | undefined): SignedPlatformaticProducer
+}
+
+function brokersIn({ KAFKA_BROKERS = '' }: Readonly<Record<string, string | undefined>>): string[] {
+  return KAFKA_BROKERS.split(',').flatMap((broker) => (broker.trim() === '' ? [] : [broker.trim()]))
+}

@@ -1,0 +1,59 @@
+import { httpBinding } from '@countersign/tokens'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startOwnRedis, type TestRedis, withoutOwnRedis } from '../../limits/src/redis.fixture.ts'
+import { createWorld, type StartedService, type World } from './world.fixture.ts'
+
+const document = { businessApis: [{ name: 'take', authOptions: { loginRequired: false, M2MAllowed: true } }] }
+const code = { handlers: { take: () => ({ ok: true }) } }
+
+describe.skipIf(withoutOwnRedis)('two replicas on one Redis', () => {
+  let world: World
+  let redis: TestRedis
+  let first: StartedService
+  let second: StartedService
+  beforeAll(async () => {
+    world = await createWorld()
+    redis = await startOwnRedis()
+    const start = () => world.start('inventory', document, { ...code, environment: { REDIS_URL: redis.url } })
+    first = await start()
+    second = await start()
+  })
+  afterAll(async () => {
+    await world[Symbol.asyncDispose]()
+    await redis[Symbol.asyncDispose]()
+  })
+
+  const token = () => {
+    const binding = httpBinding({ method: 'POST', target: '/take', content: Buffer.alloc(0) })
+    return world.signer('order').sign({ audience: 'inventory-service', binding })
+  }
+  const send = async (at: StartedService, signed: string) => {
+    const response = await fetch(`${at.url}/take`, { method: 'POST', headers: { 'x-m2m-token': signed } })
+    return { status: response.status, retry: response.headers.get('retry-after'), text: await response.text() }
+  }
+
+  it('take a token once between them, however often it comes at once', async () => {
+    const signed = token()
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => send(index % 2 ? first : second, signed)),
+    )
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
+    expect(answers.every(({ status }) => status === 200 || status === 401)).toBe(true)
+  })
+
+  it('know what was used before one of them started', async () => {
+    const signed = token()
+    expect((await send(first, signed)).status).toBe(200)
+    const third = await world.start('inventory', document, { ...code, environment: { REDIS_URL: redis.url } })
+    expect(await send(third, signed)).toMatchObject({ status: 401, text: expect.stringContaining('"replayed"') })
+    expect((await send(third, token())).status).toBe(200)
+  })
+
+  it('let nothing pass while it is away, and are not ready', async () => {
+    await redis.kill()
+    const refused = await send(first, token())
+    expect({ ...refused, retry: Number(refused.retry) > 0 }).toMatchObject({ status: 503, retry: true })
+    expect((await fetch(`${first.url}/readyz`)).status).toBe(503)
+    expect((await fetch(`${first.url}/healthz`)).status).toBe(200)
+  })
+})

@@ -24,7 +24,8 @@ export function createTokenUses(settings: ServiceSettings, log: ServiceLogger, n
   const notice =
     'used service tokens are remembered in this process alone: a second replica, or the next start, would not know them; set REDIS_URL'
   return {
-    memory: createMemorySingleUse({ now }),
+    // Without its `startedAt`, since the notice below says the same in the kit's own words.
+    memory: { use: createMemorySingleUse({ now }).use },
     notices: isProduction ? [notice] : [],
     async open() {},
     async ready() {},

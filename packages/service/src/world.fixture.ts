@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServiceDirectory, createServiceSigner, createSignedFetch, type ServiceSigner } from '@countersign/client'
 import { createSigner, generateSigningKey, importPrivatePem, jwkThumbprint } from '@countersign/tokens'
-import { createService, type Service, type ServiceOptions } from './service.ts'
+import { type CreateServiceOptions, createService, type Service } from './service.ts'
 import type { ServiceLogger } from './service-context.ts'
 
 /** Services, their keys, and an issuer of users' tokens, all on real sockets. */
@@ -11,14 +11,16 @@ export interface World extends AsyncDisposable {
   /** What every service has in its environment. */
   readonly environment: Record<string, string>
   readonly log: LogLines
+  /** What the service `name` has in its environment. */
+  environmentOf(name: string): Record<string, string>
   /** A signer whose public key is published. */
   signer(name: string): ServiceSigner
   /** A token with any claims and header, signed with the published key of `name`. */
   forge(name: string, claims: object, header?: { typ?: string; kid?: string }): string
   /** A service that is started, with a key of its own. */
-  start(name: string, document: unknown, options?: ServiceOptions): Promise<StartedService>
+  start(name: string, document: unknown, options?: CreateServiceOptions): Promise<StartedService>
   /** The same, not started yet. */
-  create(name: string, document: unknown, options?: ServiceOptions): Promise<Service>
+  create(name: string, document: unknown, options?: CreateServiceOptions): Promise<Service>
   /** An access token of a user. */
   userToken(claims?: Record<string, unknown>): string
   /** A fetch that signs as `name` for whoever is started here. */
@@ -73,14 +75,16 @@ export async function createWorld(): Promise<World> {
       const { key, publicJwk } = importPrivatePem(secrets.get(name)!)
       return createSigner({ algorithm: 'EdDSA', key, kid: kid ?? jwkThumbprint(publicJwk), type: typ }).sign(claims)
     },
-    async create(name, document, options = {}) {
+    environmentOf(name) {
       signer(name)
-      const own = { SERVICE_SHORT_NAME: name, SERVICE_SECRET_KEY: secrets.get(name)! }
+      return { ...environment, SERVICE_SHORT_NAME: name, SERVICE_SECRET_KEY: secrets.get(name)! }
+    },
+    async create(name, document, options = {}) {
       const service = await createService(document, {
         logger: log,
         services,
         ...options,
-        environment: { ...environment, ...own, ...options.environment },
+        environment: { ...world.environmentOf(name), ...options.environment },
       })
       running.push(service)
       return service

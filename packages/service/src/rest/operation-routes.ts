@@ -1,6 +1,7 @@
 import { GuardError } from '@countersign/guard'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Admission, admit } from '../admission.ts'
+import { describeError } from '../log/describe-error.ts'
 import type { Operation, OperationCall } from '../operation.ts'
 import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
@@ -36,11 +37,11 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
     const call = await callOf(operation, admission, request, await content())
     return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(reply) }))
   } catch (error) {
-    if (!(error instanceof GuardError || error instanceof Problem)) throw error
-    reason = error instanceof GuardError ? error.reason : error.code
-    // What was not read of the content is not waited for.
-    if (!request.raw.complete) reply.header('connection', 'close')
-    return sendError(reply, error)
+    const refusal = refusalOf(error, operation, runtime)
+    reason = refusal instanceof GuardError ? refusal.reason : refusal.code
+    // What is too large is not waited for; what is left of other contents Node reads and forgets.
+    if (refusal.status === 413) reply.header('connection', 'close')
+    return sendError(reply, refusal)
   } finally {
     runtime.onCall({
       operation,
@@ -53,13 +54,21 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
   }
 }
 
+/** What is neither ours nor the handler's, such as a result that is no JSON. */
+function refusalOf(error: unknown, operation: Operation, { log }: RestRuntime): GuardError | Problem {
+  if (error instanceof GuardError || error instanceof Problem) return error
+  log.error({ operation: operation.name, err: describeError(error) }, 'an operation could not be answered')
+  return new Problem(500, 'operation_failed', "the operation failed; the service's log says why")
+}
+
 async function callOf(
   operation: Operation,
   admission: Admission,
   request: FastifyRequest,
   content: Buffer,
 ): Promise<OperationCall> {
-  const { headers, method, url = '/' } = request.raw
+  const { headers, method } = request.raw
+  const url = originForm(request.raw.url ?? '/')
   const query = queryOf(url)
   const params = { ...(request.params as Record<string, string>) }
   if (operation.kind === 'businessApi') {
@@ -81,6 +90,11 @@ async function callOf(
       rawBody: content,
     },
   }
+}
+
+/** Of an absolute-form (RFC 9112 section 3.2.2) path and query count. */
+function originForm(url: string): string {
+  return url.startsWith('/') ? url : url.replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/, '') || '/'
 }
 
 /** Only the guard says who calls. */

@@ -290,6 +290,20 @@ describe('a token goes to whom it names', () => {
 })
 
 describe('the token never shows', () => {
+  it('in what the caller gave, which may be used for another call', async () => {
+    const headers = new Headers({ a: 'b' })
+    const init = { method: 'POST', body: '{}', headers }
+    const request = new Request(api.origin, init)
+    await signedFetch()(api.origin, init)
+    await signedFetch()(request)
+    for (const { token } of api.received) {
+      for (const given of [init, headers, request]) expect(printed(given)).not.toContain(token)
+    }
+    expect([...headers, ...Object.keys(init)]).toEqual([['a', 'b'], 'method', 'body', 'headers'])
+    await fetch(thief.origin, init)
+    expect(thief.received[0]!.token).toBeUndefined()
+  })
+
   it('in the error where nobody answers, the connection breaks, or the answer is none', async () => {
     const closed = await startReceiver()
     await closed[Symbol.asyncDispose]()

@@ -24,7 +24,6 @@ export interface KafkaTransport extends Transport {
 /**
  * The service's Kafka side: one consumer for the request topics of all its operations. What is refused, or fails, goes to
  * `{topic}.dead-letter` with the reason, and the next record is read.
- * Throws ServiceError `invalid_service` for two operations of one topic.
  */
 export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
   const { settings, log, name } = runtime
@@ -121,21 +120,11 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
   }
 }
 
+/** The document has one operation at most for each topic. */
 function byTopic(operations: readonly Operation[]): ReadonlyMap<string, Operation> {
-  const found = new Map<string, Operation>()
-  for (const operation of operations) {
-    if (operation.kafka === undefined) continue
-    const { requestTopic } = operation.kafka
-    const taken = found.get(requestTopic)
-    if (taken !== undefined) {
-      throw new ServiceError(
-        'invalid_service',
-        `the topic ${requestTopic} of "${operation.name}" is read by "${taken.name}" already; choose another`,
-      )
-    }
-    found.set(requestTopic, operation)
-  }
-  return found
+  return new Map(
+    operations.flatMap((operation) => (operation.kafka ? [[operation.kafka.requestTopic, operation]] : [])),
+  )
 }
 
 function isTold(error: unknown): error is Problem | GuardError {

@@ -53,17 +53,14 @@ export class ServicePublisher implements EventPublisher {
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('cannot_start', 'the publisher was closed; nothing is published any more')
     this.#connection ??= this.#connect()
-    const connection = await this.#connection.catch((error) => {
-      this.#connection = undefined
-      throw error
-    })
+    const connection = await this.#connection
     await this.#ensureTopic(connection.admin, topic)
     await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    const connection = await this.#connection?.catch(() => undefined)
+    const connection = await this.#connection
     await connection?.producer.close()
     await connection?.admin.close()
     if (this.#options.signer === undefined) this.#signer.close()

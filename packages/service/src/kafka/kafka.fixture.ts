@@ -57,6 +57,13 @@ export function connectKafka() {
       return Number(found?.topics[0]?.partitions[0]?.committedOffset ?? -1)
     },
 
+    /** How many records there are in the first partition. */
+    async end(topic: string): Promise<number> {
+      const topics = [{ name: topic, partitions: [{ partitionIndex: 0, timestamp: -1n }] }]
+      const [found] = await admin.listOffsets({ topics })
+      return Number(found!.partitions[0]!.offset)
+    },
+
     /** Of a topic, by name. */
     async settings(topic: string): Promise<Record<string, string | null | undefined>> {
       const [found] = await admin.describeConfigs({ resources: [{ resourceType: 2, resourceName: topic }] })

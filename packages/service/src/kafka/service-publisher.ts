@@ -1,4 +1,5 @@
-import { createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
+import { setTimeout as pause } from 'node:timers/promises'
+import { ClientError, createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
 import {
   type RecordCarrier,
   type SignedPlatformaticProducer,
@@ -9,6 +10,7 @@ import { createLogger } from '../log/create-logger.ts'
 import type { EventPublisher, PublishOptions, ServiceLogger } from '../service-context.ts'
 import { ServiceError } from '../service-error.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
+import { isOutage, isUnknownTopic, kafkaFailure } from './kafka-failure.ts'
 import { createMissingTopics } from './topics.ts'
 
 export interface ServicePublisherOptions {
@@ -32,6 +34,8 @@ export class ServicePublisher implements EventPublisher {
   readonly #log: ServiceLogger
   readonly #topics = new Map<string, Promise<unknown>>()
   #connection: Promise<Connection> | undefined
+  #isAway = false
+  #probe: Promise<void> | undefined
   #closed = false
 
   /** Throws ServiceError `invalid_environment` without brokers, ClientError `invalid_configuration` without a usable key. */
@@ -47,15 +51,41 @@ export class ServicePublisher implements EventPublisher {
 
   /**
    * Resolves when all replicas have the message. Plain data becomes JSON; text and bytes go as they are; null is a
-   * tombstone. A topic that is not there is made. Rejects with what the client of Kafka says, or with ClientError
-   * `body_not_signable`.
+   * tombstone. A topic that is not there is made. Rejects with ServiceError `not_published`, or with ClientError
+   * `body_not_signable`; what the brokers did not answer in time may stand in the topic all the same.
    */
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('cannot_start', 'the publisher was closed; nothing is published any more')
     this.#connection ??= this.#connect()
     const connection = await this.#connection
-    await this.#ensureTopic(connection.admin, topic)
-    await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    const send = async () => {
+      await this.#ensureTopic(connection.admin, topic)
+      await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    }
+    try {
+      await send().catch((error) => {
+        // Somebody has deleted it since it was made.
+        if (!isUnknownTopic(error) || !this.#topics.delete(topic)) throw error
+        return send()
+      })
+      this.#isAway = false
+    } catch (cause) {
+      if (cause instanceof ClientError) throw cause
+      this.#isAway ||= isOutage(cause)
+      const message = `the message for ${topic} was not published: ${kafkaFailure(cause)}`
+      throw new ServiceError('not_published', message, { cause })
+    }
+  }
+
+  /** Rejects while brokers do not answer that the last message was not published for. */
+  async ready(): Promise<void> {
+    if (!this.#isAway) return
+    this.#probe ??= this.#reach().finally(() => {
+      this.#probe = undefined
+    })
+    await Promise.race([this.#probe, pause(probeMilliseconds, undefined, { ref: false })])
+    if (this.#isAway)
+      throw new Error(`nothing can be published: no broker of ${this.#brokers.join(', ')} can be reached`)
   }
 
   async close(): Promise<void> {
@@ -75,6 +105,16 @@ export class ServicePublisher implements EventPublisher {
     return { producer, admin: clients.createAdmin(), signed }
   }
 
+  async #reach(): Promise<void> {
+    const connection = await this.#connection
+    await connection?.admin.listTopics().then(
+      () => {
+        this.#isAway = false
+      },
+      () => {},
+    )
+  }
+
   /** Once for each topic: unless told, brokers do not make them, or make them with the writer's time. */
   async #ensureTopic(admin: Admin, topic: string): Promise<void> {
     let ensured = this.#topics.get(topic)
@@ -86,6 +126,9 @@ export class ServicePublisher implements EventPublisher {
     await ensured
   }
 }
+
+/** Whoever asks whether we are ready does not wait long. */
+const probeMilliseconds = 1_000
 
 interface Connection {
   readonly producer: Producer

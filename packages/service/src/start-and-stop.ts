@@ -48,7 +48,7 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
     stop,
     async ready() {
       if (state !== 'running') throw new Error(`the service is ${state === 'stopping' ? 'shutting down' : 'starting'}`)
-      for (const resource of resources) await resource.ready?.()
+      for (const part of [...resources, ...transports]) await part.ready?.()
     },
   }
 

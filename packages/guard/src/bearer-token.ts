@@ -25,7 +25,7 @@ export interface CarrierFault {
 export function findBearerToken(request: RequestLike): string | CarrierFault {
   if (carriesTokenInQuery(request.url)) return tokenInQuery
   if (countAuthorizations(request.rawHeaders) > 1) return duplicateAuthorization
-  const authorization = readAuthorization(request.headers)
+  const authorization = readHeader(request.headers, 'authorization')
   if (authorization === undefined) return missingCredential
   if (typeof authorization !== 'string') return duplicateAuthorization
   const scheme = bearerScheme.exec(authorization)
@@ -43,10 +43,14 @@ function isOneWord(text: string): boolean {
   return text !== '' && !text.includes(' ') && !text.includes(',')
 }
 
-function readAuthorization(headers: IncomingHttpHeaders | Headers): string | readonly string[] | undefined {
+/** @param name in lower case */
+export function readHeader(
+  headers: IncomingHttpHeaders | Headers,
+  name: string,
+): string | readonly string[] | undefined {
   // A header called "get" would be text. (`instanceof Headers` would cost more than all else in here.)
-  if (typeof headers.get === 'function') return (headers as Headers).get('authorization') ?? undefined
-  return (headers as IncomingHttpHeaders).authorization
+  if (typeof headers.get === 'function') return (headers as Headers).get(name) ?? undefined
+  return (headers as IncomingHttpHeaders)[name]
 }
 
 function countAuthorizations(rawHeaders: readonly string[] | undefined): number {

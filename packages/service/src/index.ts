@@ -23,7 +23,7 @@ export type { Handler } from './operations/business-api.ts'
 export type { EdgeFunction } from './operations/edge-controller.ts'
 export { Problem } from './problem.ts'
 export { type EdgeAnswerOptions, edgeAnswer } from './rest/edge-answer.ts'
-export { createService, type Service, type ServiceOptions as ServiceSetup } from './service.ts'
+export { type CreateServiceOptions, createService, type Service } from './service.ts'
 export type { EventPublisher, ServiceActions, ServiceContext, ServiceLogger } from './service-context.ts'
 export {
   type DocumentFault,
@@ -32,4 +32,6 @@ export {
   type ServiceErrorCode,
   type ServiceErrorDetails,
 } from './service-error.ts'
-export type { Session, SessionVerifier } from './session/session.ts'
+export type { ServiceTokenExtras } from './service-tokens.ts'
+export type { VerifySession } from './session/create-sessions.ts'
+export type { Session } from './session/session.ts'

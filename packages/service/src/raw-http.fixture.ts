@@ -26,7 +26,10 @@ export async function rawRequest(
   } catch {
     // A reset after the answer is an answer.
   }
-  const text = Buffer.concat(chunks).toString('utf8')
+  const text = Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, '')
+  const isJson = /^content-type: application\/(problem\+)?json/im.test(text)
   const json = text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1)
-  return { status: Number(text.split(' ')[1]), text, body: json === '' ? undefined : JSON.parse(json) }
+  return { status: Number(text.split(' ')[1]), text, body: isJson && json !== '' ? JSON.parse(json) : undefined }
 }

@@ -21,7 +21,7 @@ import { readSettings } from './settings/settings.ts'
 import { createSigning } from './signing.ts'
 import { startAndStop } from './start-and-stop.ts'
 
-export interface ServiceOptions extends ServiceCode {
+export interface CreateServiceOptions extends ServiceCode {
   /** Makes sessions from tokens. Default: access tokens of `SESSION_ISSUERS` made for `SESSION_AUDIENCE`. */
   readonly sessionVerifier?: VerifySession | { verify: VerifySession }
   /** Default process.env. */
@@ -43,7 +43,10 @@ export interface ServiceOptions extends ServiceCode {
 export interface Service {
   /** The full name: `inventory-service`. */
   readonly name: string
-  /** Takes calls from then on. Rejects with ServiceError `cannot_start`, naming all that is in the way. */
+  /**
+   * Takes calls from then on, until `stop`, SIGTERM or SIGINT. Rejects with ServiceError `cannot_start`, naming all that is
+   * in the way.
+   */
   start(): Promise<void>
   /** Takes no new calls, lets those that run come to their end, and lets go of everything. */
   stop(): Promise<void>
@@ -60,7 +63,7 @@ export interface Service {
  * Makes a service from its document (an object, JSON or YAML text, or the path of a file) and its code.
  * Rejects with ServiceError: `invalid_document`, `bad_expression`, `invalid_service`, `invalid_environment`.
  */
-export async function createService(document: unknown, options: ServiceOptions = {}): Promise<Service> {
+export async function createService(document: unknown, options: CreateServiceOptions = {}): Promise<Service> {
   const described = readServiceDocument(document)
   const { environment = process.env, now = Date.now } = options
   const settings = readSettings(environment)
@@ -162,7 +165,7 @@ function operationRuntime(actions: Actions, publisher: EventPublisher, log: Serv
 
 const neverGone = new AbortController().signal
 
-function verifierOf({ sessionVerifier }: ServiceOptions): VerifySession | undefined {
+function verifierOf({ sessionVerifier }: CreateServiceOptions): VerifySession | undefined {
   if (sessionVerifier === undefined || typeof sessionVerifier === 'function') return sessionVerifier
   return (token) => sessionVerifier.verify(token)
 }

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServiceDirectory, createServiceSigner, createSignedFetch, type ServiceSigner } from '@countersign/client'
 import { createSigner, generateSigningKey, importPrivatePem, jwkThumbprint } from '@countersign/tokens'
-import { createService, type Service, type ServiceOptions } from './service.ts'
+import { type CreateServiceOptions, createService, type Service } from './service.ts'
 import type { ServiceLogger } from './service-context.ts'
 
 /** Services, their keys, and an issuer of users' tokens, all on real sockets. */
@@ -18,9 +18,9 @@ export interface World extends AsyncDisposable {
   /** A token with any claims and header, signed with the published key of `name`. */
   forge(name: string, claims: object, header?: { typ?: string; kid?: string }): string
   /** A service that is started, with a key of its own. */
-  start(name: string, document: unknown, options?: ServiceOptions): Promise<StartedService>
+  start(name: string, document: unknown, options?: CreateServiceOptions): Promise<StartedService>
   /** The same, not started yet. */
-  create(name: string, document: unknown, options?: ServiceOptions): Promise<Service>
+  create(name: string, document: unknown, options?: CreateServiceOptions): Promise<Service>
   /** An access token of a user. */
   userToken(claims?: Record<string, unknown>): string
   /** A fetch that signs as `name` for whoever is started here. */

@@ -1,10 +1,11 @@
+import { request as forward, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import { parseJwt } from '@countersign/tokens'
 import axios, { type AxiosRequestConfig, type AxiosResponse } from 'axios'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { attachToAxios, signAxios } from '../axios.ts'
-import { failureOf, startTokenServer } from '../fake-server.fixture.ts'
+import { failureOf, startServer, startTokenServer } from '../fake-server.fixture.ts'
 import { createClient } from '../index.ts'
 import { newPem, type Receiver, startReceiver, verified } from './receiver.fixture.ts'
 import { createServiceDirectory } from './service-directory.ts'
@@ -240,6 +241,29 @@ it('binds the body of a GET, which only the http adapter sends', async () => {
   await instance.get('/', { data: { a: 1 } })
   expect(api.received[0]!.body.toString()).toBe('{"a":1}')
   claimsOf()
+})
+
+it('goes through a proxy that forwards, which cannot lead it elsewhere', async () => {
+  const asked: string[] = []
+  let answer: (request: IncomingMessage, response: ServerResponse) => void = (request, response) => {
+    const { host, pathname, search } = new URL(request.url!)
+    const { method, headers } = request
+    const options = { host: host.split(':')[0], port: host.split(':')[1], path: pathname + search, method, headers }
+    request.pipe(forward(options, (forwarded) => forwarded.pipe(response)))
+  }
+  await using proxy = await startServer((request, response) => {
+    asked.push(request.url!)
+    answer(request, response)
+  })
+  const { hostname, port } = new URL(proxy.origin)
+  const instance = axios.create({ adapter: 'http', proxy: { protocol: 'http', host: hostname, port: Number(port) } })
+  signAxios(instance, signer)
+  await instance.post(`${api.origin}//a;b?c=d#e`, { a: 1 }, { params: { f: 'g h' } })
+  expect(asked).toEqual([`${api.origin}//a;b?c=d&f=g+h`])
+  expect(claimsOf().req).toMatchObject({ target: '//a;b?c=d&f=g+h' })
+  answer = (_, response) => response.writeHead(307, { location: thief.origin }).end()
+  expect(await failureOf(instance.post(api.origin, {}))).toMatchObject({ code: 'redirected' })
+  expect(thief.received).toEqual([])
 })
 
 function urlEncoded(): AxiosRequestConfig {

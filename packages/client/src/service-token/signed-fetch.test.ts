@@ -135,12 +135,18 @@ describe('the bytes that are signed are those that are sent', () => {
   })
 
   it('whatever becomes of the buffer after the call', async () => {
-    const body = Buffer.from('{"amount":1}')
-    const call = signedFetch()(api.origin, { method: 'POST', body })
-    body.fill('9')
-    await call
-    expect(api.received[0]!.body.toString()).toBe('{"amount":1}')
-    claimsOf()
+    const slow: typeof fetch = async (input, init) => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      return fetch(input, init)
+    }
+    for (const options of [{}, { fetch: slow }]) {
+      const body = Buffer.from('{"amount":1}')
+      const call = signedFetch(options)(api.origin, { method: 'POST', body })
+      body.fill('9')
+      await call
+      expect(api.received.at(-1)!.body.toString()).toBe('{"amount":1}')
+      claimsOf()
+    }
   })
 
   it.each<[string, () => unknown]>([
@@ -240,6 +246,19 @@ describe('a token goes to whom it names', () => {
     }
   })
 
+  it('leaves out what is no part of the target, whatever the fetch would make of it', async () => {
+    const addresses: string[] = []
+    const noting: typeof fetch = (input, init) => {
+      addresses.push(input instanceof Request ? input.url : String(input))
+      return fetch(input, init)
+    }
+    for (const path of ['/x?#y', '/x#y', '/x?']) {
+      await signedFetch({ fetch: noting })(api.origin + path)
+      await signedFetch({ fetch: noting })(new Request(api.origin + path))
+    }
+    expect(new Set(addresses)).toEqual(new Set([`${api.origin}/x`]))
+  })
+
   it('does not sign for an address with another Host header', async () => {
     const host = new URL(thief.origin).host
     expect(await failureOf(signedFetch()(api.origin, { headers: { host } }))).toMatchObject({ code: 'invalid_target' })
@@ -290,6 +309,20 @@ describe('a token goes to whom it names', () => {
 })
 
 describe('the token never shows', () => {
+  it('in what the caller gave, which may be used for another call', async () => {
+    const headers = new Headers({ a: 'b' })
+    const init = { method: 'POST', body: '{}', headers }
+    const request = new Request(api.origin, init)
+    await signedFetch()(api.origin, init)
+    await signedFetch()(request)
+    for (const { token } of api.received) {
+      for (const given of [init, headers, request]) expect(printed(given)).not.toContain(token)
+    }
+    expect([...headers, ...Object.keys(init)]).toEqual([['a', 'b'], 'method', 'body', 'headers'])
+    await fetch(thief.origin, init)
+    expect(thief.received[0]!.token).toBeUndefined()
+  })
+
   it('in the error where nobody answers, the connection breaks, or the answer is none', async () => {
     const closed = await startReceiver()
     await closed[Symbol.asyncDispose]()

@@ -32,7 +32,7 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
     const url = addressOf(new URL(request.url))
     refuseUnsignable(url, (name) => request.headers.get(name) ?? undefined)
     const { signal } = request
-    const content = await contentOf(request)
+    const content = bytesOf(init?.body) ?? (await contentOf(request))
     signal.throwIfAborted()
 
     const method = request.method.toUpperCase()
@@ -55,8 +55,15 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
   }
 }
 
+/** A copy of what needs no reading: most bodies are such. */
+function bytesOf(body: unknown): Buffer<ArrayBuffer> | undefined {
+  if (typeof body === 'string') return Buffer.from(body)
+  if (body instanceof Uint8Array) return Buffer.from(body)
+  return undefined
+}
+
 /** The bytes as they will be sent, null where there is no body. */
-async function contentOf(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+async function contentOf(request: Request): Promise<Buffer<ArrayBuffer> | null> {
   if (request.body === null) return null
   const parts: Uint8Array[] = []
   let length = 0
@@ -65,7 +72,7 @@ async function contentOf(request: Request): Promise<Uint8Array<ArrayBuffer> | nu
     if (length > longestRequestBody) throw bodyNotSignable(`a body of more than ${longestRequestBody} bytes`)
     parts.push(part)
   }
-  return new Uint8Array(Buffer.concat(parts))
+  return Buffer.concat(parts)
 }
 
 function isStream(body: unknown): boolean {

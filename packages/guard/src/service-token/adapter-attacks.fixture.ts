@@ -1,10 +1,11 @@
 import { gzipSync } from 'node:zlib'
 import { createMemorySingleUse } from '@countersign/limits'
+import { generateSigningKey } from '@countersign/tokens'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AdapterProgram } from '../adapter-cases.fixture.ts'
 import { createGuard, type Guard } from '../guard.ts'
 import { type RawAnswer, rawRequest, sendBytes } from '../raw-http.fixture.ts'
-import { type HttpCall, startSenders, type TestSender, type TestSenders } from './senders.fixture.ts'
+import { createSender, type HttpCall, startSenders, type TestSender, type TestSenders } from './senders.fixture.ts'
 
 /**
  * What every adapter's test builds with its framework: a program behind the guard that takes any method and path, reads
@@ -276,6 +277,16 @@ export function describeServiceTokens(name: string, start: StartGuarded): void {
         // No end: the answer does not wait for one.
       ])
       expect(unannounced.status).toBe(413)
+    })
+
+    it('waits for no long content of a token that is not signed by its sender', async () => {
+      const forger = createSender('order', await generateSigningKey('EdDSA'))
+      const claims = JSON.parse(Buffer.from(order.forCall(call).split('.')[1]!, 'base64url').toString())
+      const token = forger.forge(claims, { kid: order.kid })
+      for (const line of ['Transfer-Encoding: chunked', 'Content-Length: 99000', 'Content-Length: 1000000000']) {
+        const head = `POST ${call.target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${line}\r\nx-m2m-token: ${token}\r\n\r\n`
+        expectRefusal(await sendBytes(program.origin, [head]), 'signature')
+      }
     })
 
     it('takes content of just the length that it reads', async () => {

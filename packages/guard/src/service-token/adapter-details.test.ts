@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect, constants, createServer as createHttp2Server, type Http2Server } from 'node:http2'
 import { type AddressInfo, connect as connectSocket } from 'node:net'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { createMemorySingleUse } from '@countersign/limits'
@@ -13,6 +14,7 @@ import { guardExpress } from '../express.ts'
 import { guardFastify } from '../fastify.ts'
 import { createGuard } from '../guard.ts'
 import { type GuardedVariables, guardHono } from '../hono.ts'
+import { audience, startIssuer, type TestIssuer } from '../issuer.fixture.ts'
 import { closing, listening } from '../listening.fixture.ts'
 import { guardNode } from '../node.ts'
 import { tellCall } from './adapter-attacks.fixture.ts'
@@ -58,10 +60,14 @@ describe('a body parser that comes before the guard', () => {
     expect(body).toMatchObject({ code: 'body_already_read', detail: expect.stringMatching(/guard before/) })
   })
 
-  it('is found out while it still reads', async () => {
+  it.each([
+    ['reads', (request: IncomingMessage) => void request.on('data', () => {})],
+    ['is about to read', (request: IncomingMessage) => void Readable.toWeb(request)],
+    ['waits for more', (request: IncomingMessage) => void request.on('readable', () => {})],
+  ])('is found out while it %s', async (_what, parser) => {
     const guarded = guardNode(inventory(), {}, (_request, response) => response.end())
     const origin = await serve((request, response) => {
-      request.on('data', () => {})
+      parser(request)
       void guarded(request, response)
     })
     expect((await post(origin, call)).body.code).toBe('body_already_read')
@@ -102,6 +108,69 @@ describe('a body parser that comes before the guard', () => {
       headers: { 'x-m2m-token': order.forCall(empty), 'content-type': 'application/json', 'content-length': '0' },
     })
     expect(answer.status).toBe(200)
+  })
+})
+
+describe('a payload that was put on a request before the guard', () => {
+  let issuer: TestIssuer
+  beforeAll(async () => {
+    issuer = await startIssuer()
+  })
+  afterAll(() => issuer.stop())
+  const evil = { sender: 'evil-service', iss: 'evil-service', iat: 0, exp: 0 }
+  const guard = () => createGuard({ issuer: issuer.issuer, audience })
+  const ask = async (origin: string) => {
+    const headers = { authorization: `Bearer ${issuer.token()}`, 'x-m2m-payload': JSON.stringify(evil) }
+    return (await fetch(origin, { headers })).json()
+  }
+  const tell = (request: { m2mPayload?: unknown; headers: IncomingMessage['headers'] }) => ({
+    payload: request.m2mPayload ?? null,
+    header: request.headers['x-m2m-payload'] ?? null,
+  })
+  const nothing = { payload: null, header: null }
+
+  it('is gone behind it, in node:http', async () => {
+    const guarded = guardNode(guard(), {}, (request, response) => response.end(JSON.stringify(tell(request))))
+    const origin = await serve(
+      (request, response) => void guarded(Object.assign(request, { m2mPayload: evil }), response),
+    )
+    expect(await ask(origin)).toEqual(nothing)
+  })
+
+  it('is gone behind it, in Express', async () => {
+    const app = express().use((request, _response, next) => {
+      request.m2mPayload = evil
+      next()
+    })
+    app.use(guardExpress(guard()), (request, response) => void response.json(tell(request)))
+    expect(await ask(await serve(app))).toEqual(nothing)
+  })
+
+  it('is gone behind it, in Fastify', async () => {
+    const app = Fastify()
+    app.addHook('onRequest', async (request) => {
+      request.m2mPayload = evil
+    })
+    await app.register(guardFastify, { guard: guard() })
+    app.get('/', async (request) => tell(request))
+    expect(await ask(await app.listen({ host: '127.0.0.1', port: 0 }))).toEqual(nothing)
+    await app.close()
+  })
+
+  it('is gone behind it, in Hono', async () => {
+    const app = new Hono<GuardedVariables>().use(async (context, next) => {
+      context.set('m2mPayload', evil)
+      await next()
+    })
+    app.use(guardHono(guard())).get('/', (context) => {
+      return context.json({
+        payload: context.get('m2mPayload') ?? null,
+        header: context.req.header('x-m2m-payload') ?? null,
+      })
+    })
+    const server = createAdaptorServer({ fetch: app.fetch }) as Server
+    servers.push(server)
+    expect(await ask(await listening(server))).toEqual(nothing)
   })
 })
 
@@ -164,6 +233,16 @@ describe('fastify', () => {
     await app.close()
   })
 
+  it('reads what is injected as it reads a socket', async () => {
+    const app = Fastify()
+    await app.register(guardFastify, { guard: inventory() })
+    app.post('/v1/stock', async ({ body, m2mPayload }) => ({ body, sender: m2mPayload?.sender }))
+    const headers = { 'content-type': 'application/json', 'x-m2m-token': order.forCall(call) }
+    const answer = await app.inject({ method: 'POST', url: call.target, headers, payload: call.content })
+    expect(answer.json()).toEqual({ body: { n: 1 }, sender: 'order-service' })
+    await app.close()
+  })
+
   it('refuses to start with a route that its guard cannot check', async () => {
     const app = Fastify()
     await app.register(guardFastify, { guard: inventory() })
@@ -184,10 +263,11 @@ describe('hono', () => {
     })
 
   it('reads a Fetch request where there is nothing else, and leaves it unread', async () => {
+    const program = app()
     const headers = { 'x-m2m-token': order.forCall(call), m2mPayload: '{"sender":"evil-service"}' }
-    const good = await app().request(call.target, { method: 'POST', body: call.content, headers })
+    const good = await program.request(call.target, { method: 'POST', body: call.content, headers })
     expect([good.status, await good.json()]).toEqual([200, { sender: 'order-service', body: { n: 1 } }])
-    const changed = await app().request(call.target, {
+    const changed = await program.request(call.target, {
       method: 'POST',
       body: '{"n":2}',
       headers: { 'x-m2m-token': order.forCall(call) },
@@ -195,7 +275,7 @@ describe('hono', () => {
     expect(await changed.json()).toMatchObject({ code: 'InvalidM2MToken', reason: 'digest' })
     const twice = new Headers({ 'x-m2m-token': order.forCall(call) })
     twice.append('x-m2m-token', order.forCall(call))
-    const refused = await app().request(call.target, { method: 'POST', body: call.content, headers: twice })
+    const refused = await program.request(call.target, { method: 'POST', body: call.content, headers: twice })
     expect(await refused.json()).toMatchObject({ code: 'InvalidM2MToken', reason: 'malformed' })
   })
 
@@ -230,20 +310,21 @@ describe('node', () => {
     }
   })
 
-  it('answers the next request of a connection after one that it refused unread', async () => {
+  it('answers the next request of a connection after those that it refused, read or unread', async () => {
     const origin = await serve(echo())
     const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
     const body = 'x'.repeat(200_000)
     const head = (token: string, length: number) =>
       `POST ${call.target} HTTP/1.1\r\nHost: x\r\nx-m2m-token: ${token}\r\nContent-Length: ${length}\r\n\r\n`
     socket.write(`${head('nonsense', body.length)}${body}`)
+    socket.write(`${head(order.forCall(call), body.length)}${body}`)
     socket.write(`${head(order.forCall(call), call.content.length)}${call.content}`)
     let text = ''
     for await (const chunk of socket) {
       text += chunk
       if (text.includes('"clientId"')) socket.end()
     }
-    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 200'])
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 401', 'HTTP/1.1 200'])
   })
 
   it('forgets a request whose sender goes away in the middle of it', async () => {

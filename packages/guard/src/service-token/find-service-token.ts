@@ -1,22 +1,16 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import type { CarrierFault, RequestLike } from '../bearer-token.ts'
+import { type CarrierFault, type RequestLike, readHeader } from '../bearer-token.ts'
 
 /** The one service token of a request, in `x-m2m-token` or `m2m-token`; undefined when there is none. */
 export function findServiceToken(request: RequestLike): string | undefined | CarrierFault {
   const { headers, rawHeaders } = request
   if (rawHeaders !== undefined && countTokens(rawHeaders) > 1) return severalTokens
-  const first = read(headers, 'x-m2m-token')
-  const second = read(headers, 'm2m-token')
+  const first = readHeader(headers, 'x-m2m-token')
+  const second = readHeader(headers, 'm2m-token')
   if (first !== undefined && second !== undefined) return severalTokens
   const token = first ?? second
   // Several of one name were joined by a comma, which no token has.
   if (token === undefined || (typeof token === 'string' && !token.includes(','))) return token
   return severalTokens
-}
-
-function read(headers: IncomingHttpHeaders | Headers, name: string): string | readonly string[] | undefined {
-  if (typeof headers.get === 'function') return (headers as Headers).get(name) ?? undefined
-  return (headers as IncomingHttpHeaders)[name]
 }
 
 function countTokens(rawHeaders: readonly string[]): number {

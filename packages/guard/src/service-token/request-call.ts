@@ -1,4 +1,4 @@
-import type { RequestLike } from '../bearer-token.ts'
+import { type RequestLike, readHeader } from '../bearer-token.ts'
 import { GuardError } from '../guard-error.ts'
 import { readFetchContent } from './fetch-content.ts'
 import type { ReceivedCall, Transport } from './received-call.ts'
@@ -10,6 +10,8 @@ export interface PendingCall {
   readonly transport: Transport
   /** For logs: without the query. */
   readonly target: string
+  /** Whether much may have to be read: then the signature is checked first, and again with the rest. */
+  readonly isLong: boolean
   receive(): Promise<ReceivedCall>
 }
 
@@ -17,6 +19,7 @@ export interface PendingCall {
 export function requestCall(request: RequestLike, settings: ServiceTokenSettings): PendingCall {
   return {
     ...describeRequest(request),
+    isLong: mayBeLong(request),
     async receive() {
       const { method = '', url = '' } = request
       const got = pathAndQuery(url)
@@ -29,6 +32,15 @@ export function requestCall(request: RequestLike, settings: ServiceTokenSettings
 
 export function describeRequest({ method = '', url = '' }: RequestLike): { transport: 'http'; target: string } {
   return { transport: 'http', target: `${method} ${pathAndQuery(url).split('?', 1)[0]}`.slice(0, 300) }
+}
+
+const muchToRead = 65_536
+
+/** Strangers are not to make us wait for more than they could send in the headers. */
+function mayBeLong({ headers, method }: RequestLike): boolean {
+  const length = readHeader(headers, 'content-length')
+  if (length !== undefined) return !(Number(length) <= muchToRead)
+  return readHeader(headers, 'transfer-encoding') !== undefined || (method !== 'GET' && method !== 'HEAD')
 }
 
 /** Of an absolute-form, and of a Fetch request's URL, without decoding or normalising anything. */

@@ -186,7 +186,7 @@ describe('single use', () => {
       expect(error?.headers()['retry-after']).toBeDefined()
       expect(JSON.stringify(error?.toProblem())).not.toMatch(/10\.0\.0\.7|boom/)
     }
-    for (const odd of [undefined, true, 'yes', 1]) {
+    for (const odd of [undefined, true, 'yes', 1, 'again']) {
       const uses = { use: () => odd as never }
       expect(await reasonOf(inventory({ uses }).verify(order.forCall(call), received))).toBe('replayed')
     }

@@ -48,7 +48,7 @@ export function createServiceTokenVerifier(options: ServiceTokenOptions): Servic
 
   return {
     name: settings.name,
-    verify: (token, call) => verify(token, { ...describe(call), receive: async () => call }, settings),
+    verify: (token, call) => verify(token, { ...describe(call), isLong: false, receive: async () => call }, settings),
     verifyRequest(token, request) {
       const identity = request.incoming
       const asked = identity === undefined ? undefined : requests.get(identity)
@@ -103,6 +103,7 @@ async function steps(
   const sender = serviceName(shortName)
   progress.claimedSender = sender
   const key = await keyOf(parsed, shortName, profile, settings)
+  if (call.isLong && !isSignedWith(parsed, key)) throw new TokenError('invalid_signature', 'signed by another key')
   const received = await call.receive()
   const claims = checked(parsed, key, received, profile, settings, progress)
   refuseByLists(sender, settings)

@@ -2,8 +2,9 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { pathText } from './invalid-document.ts'
 import { didYouMean } from './nearest.ts'
-import { at, listAt, type Mention, type Outline, outlineOf } from './outline.ts'
+import { listAt, type Mention, type Outline, outlineOf } from './outline.ts'
 import type { Fault } from './schema-faults.ts'
+import { isObject, valueAt } from './value-at.ts'
 
 /** What the schema cannot say: how the parts of a document go together. */
 export function ruleFaults(document: unknown): Fault[] {
@@ -77,8 +78,8 @@ function missingTopics(_outline: Outline, document: unknown): Fault[] {
     })),
   ]
   return settings
-    .filter(({ value, kind, on }) => isObject(at(value, [kind])) && at(value, [kind, on]) !== false)
-    .filter(({ value, kind }) => at(value, [kind, 'requestTopic']) === undefined)
+    .filter(({ value, kind, on }) => isObject(valueAt(value, [kind])) && valueAt(value, [kind, on]) !== false)
+    .filter(({ value, kind }) => valueAt(value, [kind, 'requestTopic']) === undefined)
     .map(({ path, kind, on }) => ({
       path: [...path, kind, 'requestTopic'],
       message: `is missing; name the topic, or set ${on} to false`,
@@ -88,18 +89,18 @@ function missingTopics(_outline: Outline, document: unknown): Fault[] {
 function unreachableControllers(_outline: Outline, document: unknown): Fault[] {
   return listAt(document, ['edgeControllers'])
     .filter(({ value }) => {
-      const rest = at(value, ['edgeRestSettings'])
-      const kafka = at(value, ['edgeKafkaSettings'])
-      const noRest = rest === undefined ? kafka !== undefined : at(rest, ['restEnabled']) === false
-      return noRest && (kafka === undefined || at(kafka, ['kafkaEnabled']) === false)
+      const rest = valueAt(value, ['edgeRestSettings'])
+      const kafka = valueAt(value, ['edgeKafkaSettings'])
+      const noRest = rest === undefined ? kafka !== undefined : valueAt(rest, ['restEnabled']) === false
+      return noRest && (kafka === undefined || valueAt(kafka, ['kafkaEnabled']) === false)
     })
     .map(({ path }) => ({ path, message: 'nothing reaches it: set restEnabled or kafkaEnabled to true' }))
 }
 
 function bodiesThatCannotBeSent(_outline: Outline, document: unknown): Fault[] {
   return listAt(document, ['actions', 'apiCallActions'])
-    .filter(({ value }) => at(value, ['apiCallRequest', 'body']) !== undefined)
-    .filter(({ value }) => /^(?:GET|HEAD)$/i.test(String(at(value, ['apiCallRequest', 'method']))))
+    .filter(({ value }) => valueAt(value, ['apiCallRequest', 'body']) !== undefined)
+    .filter(({ value }) => /^(?:GET|HEAD)$/i.test(String(valueAt(value, ['apiCallRequest', 'method']))))
     .map(({ path }) => ({
       path: [...path, 'apiCallRequest', 'body'],
       message: 'a GET or HEAD request has no body; use params, or another method',
@@ -109,7 +110,7 @@ function bodiesThatCannotBeSent(_outline: Outline, document: unknown): Fault[] {
 function parametersTwice(_outline: Outline, document: unknown): Fault[] {
   return listAt(document, ['actions', 'interserviceCallActions']).flatMap(({ value, path }) => {
     const names = listAt(value, ['apiParameters'], path).flatMap((parameter) => {
-      const text = at(parameter.value, ['name'])
+      const text = valueAt(parameter.value, ['name'])
       return typeof text === 'string' ? [{ text, path: [...parameter.path, 'name'] }] : []
     })
     return takenTwice(names, 'the name of another parameter')
@@ -118,30 +119,36 @@ function parametersTwice(_outline: Outline, document: unknown): Fault[] {
 
 function inputsThatAreNoSchema(_outline: Outline, document: unknown): Fault[] {
   return listAt(document, ['businessApis']).flatMap(({ value, path }) => {
-    const input = at(value, ['input'])
+    const input = valueAt(value, ['input'])
     const message = isObject(input) ? inputFault(input) : undefined
     return message === undefined ? [] : [{ path: [...path, 'input'], message }]
   })
 }
 
 function inputFault(schema: object): string | undefined {
-  const type = at(schema, ['type'])
+  const type = valueAt(schema, ['type'])
   if (type !== undefined && type !== 'object') return 'must have "type": "object", for path, query and body together'
   try {
-    const ajv = new Ajv2020({ strictTypes: false, strictRequired: false, logger: false })
-    addFormats.default(ajv)
-    ajv.compile(schema)
+    schemas ??= createSchemas()
+    schemas.compile(schema)
     return undefined
   } catch (error) {
     return `is no JSON schema that can be used: ${(error as Error).message}`
+  } finally {
+    schemas?.removeSchema(schema)
   }
+}
+
+/** Made when first needed, and then kept: it takes longer than all the rest. */
+let schemas: Ajv2020 | undefined
+
+function createSchemas(): Ajv2020 {
+  const ajv = new Ajv2020({ strictTypes: false, strictRequired: false, addUsedSchema: false, logger: false })
+  addFormats.default(ajv)
+  return ajv
 }
 
 function emptyDocument(_outline: Outline, document: unknown): Fault[] {
   const isEmpty = isObject(document) && Object.keys(document).every((key) => key === '$schema')
   return isEmpty ? [{ path: [], message: 'is empty; describe at least one API, edge controller or action' }] : []
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,3 +1,5 @@
+import { isObject, valueAt } from './value-at.ts'
+
 type Path = readonly (string | number)[]
 
 export interface CompletedDocument {
@@ -96,16 +98,11 @@ function withName(part: unknown, key: string, sources: readonly string[]): unkno
  */
 function givenName(part: Document, sources: readonly string[]): string | undefined {
   for (const source of sources) {
-    const text = source.startsWith('=') ? source.slice(1) : textAt(part, source.split('.'))
-    const name = camelCase(text)
+    const text = source.startsWith('=') ? source.slice(1) : valueAt(part, source.split('.'))
+    const name = typeof text === 'string' ? camelCase(text) : ''
     if (name !== '') return name
   }
   return undefined
-}
-
-function textAt(part: unknown, [first, ...rest]: readonly string[]): string {
-  if (first === undefined) return typeof part === 'string' ? part : ''
-  return isObject(part) ? textAt(part[first], rest) : ''
 }
 
 function camelCase(text: string): string {
@@ -115,8 +112,4 @@ function camelCase(text: string): string {
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
   const joined = words.join('').slice(0, 64)
   return joined.charAt(0).toLowerCase() + joined.slice(1)
-}
-
-function isObject(value: unknown): value is Document {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,3 +1,5 @@
+import { valueAt } from './value-at.ts'
+
 type Path = readonly (string | number)[]
 
 /** A name or the like, and where it stands. */
@@ -34,16 +36,19 @@ export function outlineOf(document: unknown): Outline {
       .flatMap(({ value, path }) => (typeof value === 'string' ? [{ text: value, path }] : [])),
     routes: [...apis.flatMap(apiRoute), ...controllers.flatMap(edgeRoute)],
     grpcMethods: apis.flatMap(({ value, path }) => {
-      const [service, method] = [at(value, ['grpcSettings', 'service']), at(value, ['grpcSettings', 'method'])]
+      const [service, method] = [
+        valueAt(value, ['grpcSettings', 'service']),
+        valueAt(value, ['grpcSettings', 'method']),
+      ]
       const isWhole = typeof service === 'string' && typeof method === 'string'
       return isWhole ? [{ text: `${service}/${method}`, path: [...path, 'grpcSettings', 'method'] }] : []
     }),
     requestTopics: [
       ...apis
-        .filter(({ value }) => at(value, ['kafkaSettings', 'hasKafkaController']) !== false)
+        .filter(({ value }) => valueAt(value, ['kafkaSettings', 'hasKafkaController']) !== false)
         .flatMap((api) => mention(api, ['kafkaSettings', 'requestTopic'])),
       ...controllers
-        .filter(({ value }) => at(value, ['edgeKafkaSettings', 'kafkaEnabled']) !== false)
+        .filter(({ value }) => valueAt(value, ['edgeKafkaSettings', 'kafkaEnabled']) !== false)
         .flatMap((controller) => mention(controller, ['edgeKafkaSettings', 'requestTopic'])),
     ],
   }
@@ -55,39 +60,32 @@ export interface Part {
 }
 
 export function listAt(value: unknown, steps: readonly string[], path: Path = []): Part[] {
-  const list = at(value, steps)
+  const list = valueAt(value, steps)
   return Array.isArray(list) ? list.map((item, index) => ({ value: item, path: [...path, ...steps, index] })) : []
 }
 
-export function at(value: unknown, steps: readonly string[]): unknown {
-  return steps.reduce<unknown>(
-    (holder, step) =>
-      typeof holder === 'object' && holder !== null && Object.hasOwn(holder, step)
-        ? (holder as Record<string, unknown>)[step]
-        : undefined,
-    value,
-  )
-}
-
 function mention({ value, path }: Part, steps: readonly string[]): Mention[] {
-  const text = at(value, steps)
+  const text = valueAt(value, steps)
   return typeof text === 'string' ? [{ text, path: [...path, ...steps] }] : []
 }
 
 function apiRoute(api: Part): Mention[] {
-  return route(api, 'restSettings', at(api.value, ['name']))
+  return route(api, 'restSettings', valueAt(api.value, ['name']))
 }
 
 function edgeRoute(controller: Part): Mention[] {
   const { value } = controller
-  const settings = at(value, ['edgeRestSettings'])
-  if (at(settings, ['restEnabled']) === false) return []
-  if (settings === undefined && at(value, ['edgeKafkaSettings']) !== undefined) return []
-  return route(controller, 'edgeRestSettings', at(value, ['edgeControllerOptions', 'functionName']))
+  const settings = valueAt(value, ['edgeRestSettings'])
+  if (valueAt(settings, ['restEnabled']) === false) return []
+  if (settings === undefined && valueAt(value, ['edgeKafkaSettings']) !== undefined) return []
+  return route(controller, 'edgeRestSettings', valueAt(value, ['edgeControllerOptions', 'functionName']))
 }
 
 function route({ value, path }: Part, settings: string, name: unknown): Mention[] {
-  const { method = 'POST', path: routePath = `/${name}` } = (at(value, [settings]) ?? {}) as Record<string, unknown>
+  const { method = 'POST', path: routePath = `/${name}` } = (valueAt(value, [settings]) ?? {}) as Record<
+    string,
+    unknown
+  >
   if (typeof method !== 'string' || typeof routePath !== 'string' || typeof name !== 'string') return []
   const shape = routePath.replaceAll(/(?<=\/)(?::\w+|\{\w+\})(?=\/|$)/g, ':')
   return [{ text: `${method.toUpperCase()} ${shape}`, path: [...path, settings, 'path'] }]

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Position } from '../service-error.ts'
 import { documentSchema } from './document-schema.ts'
 import { didYouMean } from './nearest.ts'
+import { valueAt } from './value-at.ts'
 
 export type Path = readonly PropertyKey[]
 
@@ -98,14 +99,4 @@ function unwrapped(schema: z.ZodType): z.ZodType {
     return unwrapped(schema.unwrap() as z.ZodType)
   }
   return schema
-}
-
-export function valueAt(content: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (value, step) =>
-      typeof value === 'object' && value !== null && Object.hasOwn(value, step)
-        ? (value as Record<PropertyKey, unknown>)[step]
-        : undefined,
-    content,
-  )
 }

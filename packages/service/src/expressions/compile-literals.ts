@@ -51,7 +51,7 @@ function spreadMembers(node: acorn.SpreadElement, within: Compilation): (members
     if (typeof value !== 'object' || Array.isArray(value))
       throw within.failed(node, 'only an object can be spread here')
     const added = ownMembers(value)
-    within.at(node, () => run.spend(added.length))
+    within.at(node, () => run.spend({ values: added.length }))
     for (const [key, item] of added) {
       if (isDeniedName(key)) throw within.failed(node, `what is spread here holds a member named "${key}"`)
       members[key] = item
@@ -74,7 +74,7 @@ function spreadItems(node: acorn.SpreadElement, within: Compilation): (run: Run)
   return (run) => {
     const value = argument(run)
     if (!Array.isArray(value)) throw within.failed(node, 'only an array can be spread here')
-    within.at(node, () => run.spend(value.length))
+    within.at(node, () => run.spend({ values: value.length }))
     return ownItems(value)
   }
 }

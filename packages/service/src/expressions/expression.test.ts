@@ -133,7 +133,7 @@ describe('the result of an expression', () => {
   })
 
   it('is bounded, however often the expression repeats the context', () => {
-    const context = { text: 'x'.repeat(1_000_000), list: Array(500_000).fill(1) }
+    const context = { text: 'x'.repeat(1_000_000), list: Array(400_000).fill(1) }
     const sources = [
       `${'`${this.text}'.repeat(1) + '${this.text}'.repeat(500)}\``,
       Array(200).fill('this.text').join(' + '),
@@ -143,9 +143,9 @@ describe('the result of an expression', () => {
       `{ ${Array.from({ length: 300 }, (_, index) => `k${index}: { ...this }`).join(', ')} }`,
     ]
     for (const source of sources) {
-      const startedAt = performance.now()
+      const before = process.cpuUsage()
       expect(refused(() => value(source, context)).code).toBe('expression_failed')
-      expect(performance.now() - startedAt).toBeLessThan(5_000)
+      expect(process.cpuUsage(before).user / 1e6).toBeLessThan(2)
     }
   })
 

@@ -31,7 +31,7 @@ export const unaryOperators: ReadonlyMap<string, (operand: Data) => Data> = new 
 /** Texts of values, one behind the other. */
 export function joined(parts: readonly Data[], run: Run): string {
   const texts = parts.map(textOf)
-  run.spend(texts.reduce((length, text) => length + text.length, 0))
+  run.spend({ characters: texts.reduce((length, text) => length + text.length, 0) })
   return texts.join('')
 }
 

@@ -1,8 +1,9 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
+import { arrivalLimit } from './arrival-limit.ts'
 import { serveHealth } from './health.ts'
-import { loadMethods } from './load-methods.ts'
+import { fieldsWithoutPresence, type LoadedMethod, loadMethods } from './load-methods.ts'
 import { operationHandler } from './operation-handlers.ts'
 import { serveTypes } from './served-types.ts'
 
@@ -26,7 +27,9 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
   const server = new Server({
     'grpc.max_receive_message_length': settings.maximumBody,
     'grpc.max_concurrent_streams': 1_000,
-    'grpc.enable_channelz': 0,
+    // Peers that are gone without a word are found out.
+    'grpc.keepalive_time_ms': 120_000,
+    interceptors: [arrivalLimit(arrivalMilliseconds)],
   })
   for (const method of methods) server.addService(...operationHandler(method, runtime))
   serveTypes(server, methods)
@@ -39,6 +42,7 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
     async start() {
       if (methods.length === 0) return
+      for (const method of methods) noticePresence(method, log)
       const host = settings.grpcHost.includes(':') ? `[${settings.grpcHost}]` : settings.grpcHost
       port = await listen(server, `${host}:${settings.grpcPort}`)
       health.setServing(true)
@@ -50,6 +54,19 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
       await drain(server, settings.stopSeconds)
     },
   }
+}
+
+/** As over REST. */
+const arrivalMilliseconds = 30_000
+
+function noticePresence(method: LoadedMethod, log: TransportRuntime['log']): void {
+  const fields = fieldsWithoutPresence(method).join(', ')
+  if (fields === '') return
+  const { path } = method.definition
+  log.warn(
+    { operation: method.operation.name, fields },
+    `${path} cannot tell a 0 or false from nothing and refuses it; declare the fields optional in the .proto file`,
+  )
 }
 
 function listen(server: Server, address: string): Promise<number> {
@@ -64,7 +81,10 @@ function listen(server: Server, address: string): Promise<number> {
 /** New calls are turned away, and those that run may end; whatever is left then is cut off. */
 function drain(server: Server, seconds: number): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.forceShutdown(), seconds * 1000)
+    const cut = setTimeout(() => {
+      server.forceShutdown()
+      resolve()
+    }, seconds * 1000)
     server.tryShutdown(() => {
       clearTimeout(cut)
       resolve()

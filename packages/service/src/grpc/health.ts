@@ -1,6 +1,41 @@
 import { type Server, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js'
 import { serviceTypes } from './message-types.ts'
 
+const types = {
+  nested: {
+    grpc: {
+      nested: {
+        health: {
+          nested: {
+            v1: {
+              nested: {
+                HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
+                HealthCheckResponse: {
+                  fields: { status: { type: 'ServingStatus', id: 1 } },
+                  nested: { ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } } },
+                },
+                Health: {
+                  methods: {
+                    Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' },
+                    Watch: {
+                      requestType: 'HealthCheckRequest',
+                      responseType: 'HealthCheckResponse',
+                      responseStream: true,
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+}
+
+/** `Check` and `Watch`. */
+export const healthMethods = serviceTypes(types).methodsOf('grpc.health.v1.Health')!
+
 /** grpc.health.v1, open to anybody, as load balancers and Kubernetes ask it. */
 export interface Health {
   /** Tells those who watch. */
@@ -21,7 +56,7 @@ export function serveHealth(server: Server, services: readonly string[], ready: 
     status: !known.has(service) ? 'SERVICE_UNKNOWN' : serving ? 'SERVING' : 'NOT_SERVING',
   })
 
-  server.addService(serviceTypes(types).methodsOf('grpc.health.v1.Health')!, {
+  server.addService(healthMethods, {
     async Check({ request }: ServerUnaryCall<Request, Answer>, callback: sendUnaryData<Answer>) {
       const { service = '' } = request
       if (!known.has(service)) return callback({ code: status.NOT_FOUND, details: 'no such service is served here' })
@@ -58,35 +93,3 @@ export function serveHealth(server: Server, services: readonly string[], ready: 
 }
 
 const mostWatchers = 1000
-
-const types = {
-  nested: {
-    grpc: {
-      nested: {
-        health: {
-          nested: {
-            v1: {
-              nested: {
-                HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
-                HealthCheckResponse: {
-                  fields: { status: { type: 'ServingStatus', id: 1 } },
-                  nested: { ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } } },
-                },
-                Health: {
-                  methods: {
-                    Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' },
-                    Watch: {
-                      requestType: 'HealthCheckRequest',
-                      responseType: 'HealthCheckResponse',
-                      responseStream: true,
-                    },
-                  },
-                },
-              },
-            },
-          },
-        },
-      },
-    },
-  },
-}

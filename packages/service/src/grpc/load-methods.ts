@@ -49,7 +49,29 @@ function loadMethod(
   if (definition.requestStream || definition.responseStream) {
     return `${definition.path} streams; a business API takes one message and answers with one`
   }
+  const lacking = requiredBy(operation.input).find((name) => !Object.hasOwn(definition.request.fields, name))
+  if (lacking !== undefined) {
+    const message = definition.request.fullName.slice(1)
+    return `its input requires "${lacking}", and the message ${message} has no such field`
+  }
   return { operation, service, method, types, definition }
+}
+
+/**
+ * Of what the input requires: fields without presence, whose 0, false or '' most languages do not send. Such a value
+ * would be refused as missing.
+ */
+export function fieldsWithoutPresence({ operation, definition }: LoadedMethod): readonly string[] {
+  return requiredBy(operation.input).filter((name) => {
+    const { repeated, map, partOf, required, resolvedType, type } = definition.request.fields[name]!
+    const isMessage = resolvedType !== null && 'fields' in resolvedType
+    return !repeated && !map && partOf === null && !required && !isMessage && type !== 'string'
+  })
+}
+
+function requiredBy(schema: JsonSchema | undefined): readonly string[] {
+  const required = schema?.required
+  return Array.isArray(required) ? required.filter((name) => typeof name === 'string') : []
 }
 
 function fileTypes(protoFile: string, keepCase: boolean, files: Map<string, ServiceTypes | string>) {

@@ -13,9 +13,7 @@ export function inputOf(message: unknown, schema: JsonSchema | undefined): unkno
   const required = Array.isArray(schema?.required) ? schema.required : []
   return Object.fromEntries(
     Object.entries(message)
-      .filter(
-        ([name, value]) => !isEmptyList(value) || required.includes(name) || !Object.hasOwn(properties ?? {}, name),
-      )
+      .filter(([name, value]) => !isEmptyList(value) || required.includes(name))
       .map(([name, value]) => [name, inputOf(value, subschema(properties, name))]),
   )
 }

@@ -1,4 +1,5 @@
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
+import { Ajv, type ErrorObject, type Options } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
@@ -6,7 +7,7 @@ import { ServiceError } from '../service-error.ts'
 export type InputCheck = (input: Record<string, unknown>) => Record<string, unknown>
 
 /**
- * Compiles the `input` of a business API (JSON Schema 2020-12). What it returns fills defaults in and throws Problem 422
+ * Compiles the `input` of a business API (JSON Schema 2020-12, or draft-07 where `$schema` says so). What it returns fills defaults in and throws Problem 422
  * `invalid_input` that names the member at fault, and never says what its value was.
  * Throws ServiceError `invalid_document` for what is no schema.
  */
@@ -20,21 +21,28 @@ export function compileInput(api: string, schema: object | undefined): InputChec
 }
 
 function compiled(api: string, schema: object) {
-  // One fault at a time: to look for all of them lets a hostile input cost far more than it weighs.
-  const ajv = new Ajv2020({
-    allErrors: false,
-    useDefaults: true,
-    strictTypes: false,
-    strictRequired: false,
-    logger: false,
-  })
+  const isDraft7 = String((schema as { $schema?: unknown }).$schema).startsWith('http://json-schema.org/draft-07/')
+  const ajv = isDraft7 ? new Ajv(rules) : new Ajv2020(rules)
   addFormats.default(ajv)
+  // Of OpenAPI 3.0: a note for readers.
+  ajv.addKeyword('example')
   try {
     return ajv.compile(schema)
   } catch (error) {
     const why = (error as Error).message
     throw new ServiceError('invalid_document', `the "input" of business API "${api}" is not a JSON Schema: ${why}`)
   }
+}
+
+const rules: Options = {
+  // One fault at a time: to look for all of them lets a hostile input cost far more than it weighs.
+  allErrors: false,
+  useDefaults: true,
+  // A keyword that is misspelt is refused; what is only unusual is not.
+  strictSchema: true,
+  strictTypes: false,
+  strictRequired: false,
+  logger: false,
 }
 
 function invalidInput([first]: readonly ErrorObject[]): Problem {

@@ -1,6 +1,6 @@
 import { parseJson, TokenError } from '@countersign/tokens'
 import { Problem } from '../problem.ts'
-import { collected } from './query.ts'
+import { collected, pairsOf } from './query.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
@@ -22,7 +22,7 @@ export function edgeBody(content: Buffer, headers: Headers): unknown {
   if (coding !== undefined && coding !== 'identity') return content
   const type = mediaType(headers)
   if (isJson(type)) return strictJson(content)
-  if (type === 'application/x-www-form-urlencoded') return collected([...new URLSearchParams(content.toString('utf8'))])
+  if (type === 'application/x-www-form-urlencoded') return collected(pairsOf(content.toString('utf8')))
   return type.startsWith('text/') ? content.toString('utf8') : content
 }
 

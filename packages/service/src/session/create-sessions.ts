@@ -1,4 +1,4 @@
-import { createGuard, GuardError } from '@countersign/guard'
+import { createGuard, type Guard, GuardError, type GuardOptions } from '@countersign/guard'
 import { describeError } from '../log/describe-error.ts'
 import type { Operation } from '../operation.ts'
 import type { ServiceLogger } from '../service-context.ts'
@@ -76,8 +76,16 @@ function sourceOf({ verifySession, settings, realm, now }: SessionOptions): Sess
   if (sessionIssuers.length === 0 && sessionAudiences.length === 0) return undefined
   if (sessionIssuers.length === 0 || sessionAudiences.length === 0)
     throw new ServiceError('invalid_environment', 'SESSION_ISSUERS and SESSION_AUDIENCE go together; set both, or none')
-  const guard = createGuard({ issuer: sessionIssuers, audience: sessionAudiences, realm, now })
+  const guard = sessionGuard({ issuer: sessionIssuers, audience: sessionAudiences, realm, now })
   return { verify: async (token) => sessionOf(await guard.verifyToken(token)), close: () => guard.close() }
+}
+
+function sessionGuard(options: GuardOptions): Guard {
+  try {
+    return createGuard(options)
+  } catch (error) {
+    throw new ServiceError('invalid_environment', `SESSION_ISSUERS: ${(error as Error).message}`)
+  }
 }
 
 function sessionOf(caller: NonNullable<Session['caller']>): Session {

@@ -8,8 +8,19 @@ const requiredMembers = new Map<unknown, readonly (keyof PublicJwk)[]>([
   ['RSA', ['e', 'kty', 'n']],
 ])
 
+// The keys that tokens are verified with are frozen, and every token asks for the name of one.
+const ofFrozenKeys = new WeakMap<PublicJwk, string>()
+
 /** The SHA-256 thumbprint of a key over its required public members (RFC 7638), base64url. Throws `invalid_key`. */
 export function jwkThumbprint(jwk: PublicJwk): string {
+  const known = ofFrozenKeys.get(jwk)
+  if (known !== undefined) return known
+  const thumbprint = compute(jwk)
+  if (Object.isFrozen(jwk)) ofFrozenKeys.set(jwk, thumbprint)
+  return thumbprint
+}
+
+function compute(jwk: PublicJwk): string {
   const names = requiredMembers.get(jwk.kty)
   if (names === undefined) throw new TokenError('invalid_key', `key type ${quoted(jwk.kty)} is not supported`, 'kty')
   const members = names.map((name) => {

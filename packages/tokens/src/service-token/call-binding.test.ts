@@ -165,10 +165,10 @@ describe('withoutTokenFields', () => {
 
 const tokenFields = ['M2MToken', 'm2mToken', 'm2mPayload']
 
+/** A form in which objects with the same members are the same, and nothing else is. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted)
   if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? 0 : value
-  return Object.entries(value)
-    .map(([name, member]) => [name, sorted(member)] as const)
-    .sort(([one], [other]) => (one < other ? -1 : 1))
+  const members = Object.entries(value).map(([name, member]) => [name, sorted(member)] as const)
+  return { members: members.sort(([one], [other]) => (one < other ? -1 : 1)) }
 }

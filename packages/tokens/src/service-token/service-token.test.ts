@@ -302,6 +302,21 @@ describe('checkServiceToken', () => {
     expect(verdict(forged(JSON.stringify({ ...goodClaims, pad: 'x'.repeat(20_000) })))).toBe('malformed')
   })
 
+  it('refuses a header with a member given twice, and bytes that are not UTF-8', () => {
+    const spelt = (header: string | Buffer, claims: string | Buffer) => {
+      const input = [header, claims].map((part) => Buffer.from(part as string).toString('base64url')).join('.')
+      return `${input}.${sign(null, Buffer.from(input), order.pair.privateKey).toString('base64url')}`
+    }
+    const header = JSON.stringify({ alg: 'EdDSA', typ: 'm2m+jwt', kid: order.pair.kid })
+    const claims = JSON.stringify(goodClaims)
+    expect(verdict(spelt(header, claims))).toBe('accepted')
+    expect(verdict(spelt(`{"alg":"none",${header.slice(1)}`, claims))).toBe('malformed')
+    expect(verdict(spelt(`{"kid":"other",${header.slice(1)}`, claims))).toBe('malformed')
+    const invalid = Buffer.from(claims.replace('inventory', 'inventor\u00ff'), 'latin1')
+    expect(verdict(spelt(header, invalid))).toBe('malformed')
+    expect(verdict(spelt(Buffer.from(header.replace('EdDSA', 'EdDS\u00ff'), 'latin1'), claims))).toBe('malformed')
+  })
+
   it('tells neither the content nor the query, which may hold secrets, nor the token in its message', () => {
     const secret = 'canary-8f3a'
     const received = httpBinding({ ...call, target: `/v1/stock?key=${secret}`, content: Buffer.from(secret) })

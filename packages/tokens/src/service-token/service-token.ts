@@ -73,7 +73,7 @@ export function checkServiceToken(
 ): ServiceTokenClaims {
   serviceTokenSender(parsed)
   checkServiceForm(parsed)
-  if (parsed.header.kid !== thumbprintOf(key)) {
+  if (parsed.header.kid !== jwkThumbprint(key.jwk)) {
     throw new TokenError('unknown_key', 'the key id is not the thumbprint of the key', 'kid')
   }
   verifySignature(parsed, key, edwardsAlgorithms)
@@ -102,14 +102,3 @@ export function serviceTokenIssuedAt(claims: ServiceTokenClaims): number {
 
 const thumbprint = /^[\w-]{43}$/
 const uuidVersion7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i
-
-const thumbprints = new WeakMap<VerificationKey, string>()
-
-function thumbprintOf(key: VerificationKey): string {
-  let known = thumbprints.get(key)
-  if (known === undefined) {
-    known = jwkThumbprint(key.jwk)
-    thumbprints.set(key, known)
-  }
-  return known
-}

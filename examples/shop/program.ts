@@ -1,0 +1,59 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+/** A line of a program's log, read from its JSON. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly program: string; readonly msg?: string }
+
+/** A program of its own, as it would run in production; what it logs can be waited for. */
+export class Program {
+  readonly name: string
+  readonly lines: LogLine[] = []
+  readonly #child: ChildProcess
+  readonly #said = new EventEmitter()
+
+  constructor(name: string, file: string, words: readonly string[], environment: Record<string, string>) {
+    this.name = name
+    const { PATH = '', HOME = '' } = process.env
+    this.#child = spawn(process.execPath, [...process.execArgv, file, ...words], {
+      env: { PATH, HOME, ...environment },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    createInterface({ input: this.#child.stdout! }).on('line', (text) => this.#read(text))
+    this.#child.on('close', () => this.#said.emit('news'))
+  }
+
+  /** The first line from `start` on that fits. Rejects when the program ends without it, or after 30 seconds. */
+  async line(fits: (line: LogLine) => boolean, start = 0): Promise<LogLine> {
+    const { promise, resolve, reject } = Promise.withResolvers<LogLine>()
+    const look = () => {
+      const found = this.lines.slice(start).find(fits)
+      if (found !== undefined) resolve(found)
+      else if (this.#child.exitCode !== null) reject(this.#unfinished(`ended with ${this.#child.exitCode}`))
+    }
+    const timer = setTimeout(() => reject(this.#unfinished('did not say in 30 seconds what was waited for')), 30_000)
+    this.#said.on('news', look)
+    look()
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#said.off('news', look)
+    })
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#child.kill('SIGTERM')
+    await once(this.#child, 'exit')
+  }
+
+  #unfinished(what: string): Error {
+    const last = this.lines.slice(-3).map((line) => JSON.stringify(line))
+    return new Error([`${this.name} ${what}; its last lines:`, ...last].join('\n  '))
+  }
+
+  #read(text: string): void {
+    if (!text.startsWith('{')) return
+    this.lines.push({ ...JSON.parse(text), program: this.name })
+    this.#said.emit('news')
+  }
+}

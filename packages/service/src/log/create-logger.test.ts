@@ -1,0 +1,20 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createWorld, type World } from '../world.fixture.ts'
+import { createLogger } from './create-logger.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await createWorld()
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+it('writes no token to its log, wherever it turned up', () => {
+  const lines: string[] = []
+  const log = createLogger('order', 'debug', (line) => lines.push(line))
+  const token = world.signer('order').signMd5('0'.repeat(32))
+  log.info({ headers: { 'x-m2m-token': token }, deep: [{ token }] }, `got ${token}`)
+  log.error({ err: new Error(`bad ${token.slice(0, 60)}`) }, 'failed')
+  expect(lines).toHaveLength(2)
+  expect(lines.join('')).not.toContain('eyJ')
+  expect(lines.join('')).toContain('[token]')
+})

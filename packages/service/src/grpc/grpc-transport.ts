@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
+import { arrivalLimit } from './arrival-limit.ts'
 import { serveHealth } from './health.ts'
 import { fieldsWithoutPresence, type LoadedMethod, loadMethods } from './load-methods.ts'
 import { operationHandler } from './operation-handlers.ts'
@@ -26,6 +27,9 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
   const server = new Server({
     'grpc.max_receive_message_length': settings.maximumBody,
     'grpc.max_concurrent_streams': 1_000,
+    // Peers that are gone without a word are found out.
+    'grpc.keepalive_time_ms': 120_000,
+    interceptors: [arrivalLimit(arrivalMilliseconds)],
   })
   for (const method of methods) server.addService(...operationHandler(method, runtime))
   serveTypes(server, methods)
@@ -51,6 +55,9 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
   }
 }
+
+/** As over REST. */
+const arrivalMilliseconds = 30_000
 
 function noticePresence(method: LoadedMethod, log: TransportRuntime['log']): void {
   const fields = fieldsWithoutPresence(method).join(', ')

@@ -83,6 +83,20 @@ describe('an ApiCallAction', () => {
       code: 'origin_not_allowed',
     })
     expect(outside.got).toEqual([])
+    const open = await create(request, { API_CALL_ORIGINS: outside.origin })
+    await open.actions.callOut!({ callback: `${outside.origin}/x` })
+    expect(outside.got.map(({ url }) => url)).toEqual(['/x'])
+  })
+
+  it('does not let the context choose another service either, of which it could ask anything', async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: expressions of the document.
+    for (const url of ['this.callback', '${this.callback}', '${this.callback}/x']) {
+      const document = { actions: { apiCallActions: [{ name: 'callOut', apiCallRequest: { method: 'POST', url } }] } }
+      const service = await world.create('order', document, { services: { payments: outside.origin } })
+      const callback = `${outside.origin}/v1/refunds?to=mallory&amount=1`
+      await expect(service.actions.callOut!({ callback })).rejects.toMatchObject({ code: 'origin_not_allowed' })
+    }
+    expect(outside.got).toEqual([])
   })
 
   it.each([

@@ -9,14 +9,14 @@ import { hasLiteralOrigin } from './literal-origin.ts'
  * receiver, says nothing of tenants, and is good nowhere else; origins in UNSIGNED_ORIGINS get none.
  *
  * Where the origin itself comes from the context, whoever fills the context would choose whom this service calls in its
- * own name: then only the directory and API_CALL_ORIGINS are called.
+ * own name, and ask anything of other services: then only API_CALL_ORIGINS are called.
  */
 export function createApiCall({ name, request }: ApiCallAction, runtime: ActionRuntime): ActionRun {
   const fixed = hasLiteralOrigin(request.url.source)
   return async (context, { tenant }) => {
     const url = targetOf(name, request.url.evaluate(context), request.params?.evaluate(context))
     const isService = runtime.isService(url)
-    if (!fixed && !isService && !runtime.settings.apiCallOrigins.includes(url.origin)) throw notAllowed(name, url)
+    if (!fixed && !runtime.settings.apiCallOrigins.includes(url.origin)) throw notAllowed(name, url)
     const unsigned = runtime.settings.unsignedOrigins.includes(url.origin)
     const send = unsigned ? runtime.unsignedFetch : runtime.signedFetch(name, isService ? tenant : undefined)
     return exchange(send, {

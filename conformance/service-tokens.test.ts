@@ -1,3 +1,5 @@
+import { createServiceTokenVerifier, GuardError, type ServiceTokenVerifier } from '@countersign/guard'
+import { receiveRecord } from '@countersign/guard/kafka'
 import { createMemorySingleUse } from '@countersign/limits'
 import {
   type CallBinding,
@@ -31,8 +33,7 @@ const verdictOf = ({ accept, reason }: { accept: boolean; reason?: string }) => 
 const expected = Object.fromEntries(vectors.map((vector) => [vector.name, verdictOf(vector)]))
 
 describe('our tokens package on service tokens', () => {
-  const clock = receiver.now * 1000
-  const uses = createMemorySingleUse({ now: () => clock, monotonicNow: () => clock })
+  const uses = memoryOfAnHour()
 
   // In their order: the last ones are replays of others.
   it.each(vectors.map((vector) => [vector.name, vector] as const))(
@@ -58,6 +59,48 @@ describe('our tokens package on service tokens', () => {
   }
 })
 
+describe('our guard on service tokens', () => {
+  const clock = receiver.now * 1000
+  const options = {
+    name: 'inventory',
+    audiences: receiver.audiences,
+    keys: { keyFor: keyForSender, keysOf: async (shortName: string) => parseJwks(services[shortName] ?? { keys: [] }) },
+    uses: memoryOfAnHour(),
+    leewaySeconds: receiver.leewaySeconds,
+    now: () => clock,
+  }
+  const strict = createServiceTokenVerifier(options)
+  const lenient = createServiceTokenVerifier({ ...options, md5: { publicBase: receiver.md5PublicBase } })
+
+  it.each(vectors.map((vector) => [vector.name, vector] as const))('%s', async (name, { token, call, acceptsMd5 }) => {
+    const said = await receive(acceptsMd5 ? lenient : strict, token, call).catch((error) => error)
+    expect(said instanceof GuardError ? said.reason : 'accepted').toBe(expected[name])
+  })
+
+  function receive(verifier: ServiceTokenVerifier, token: string, call: ReceivedCall): Promise<unknown> {
+    switch (call.transport) {
+      case 'http':
+        return verifier.verify(token, { ...call, content: Buffer.from(call.content, 'base64') })
+      case 'grpc':
+        return verifier.verify(token, { ...call, message: bytes(call.message) })
+      case 'kafka': {
+        const headers = call.carrier === 'header' ? [['m2m-token', Buffer.from(token)] as const] : []
+        const stands = { partition: call.partition, offset: BigInt(call.offset), timestamp: clock }
+        const record = { ...call, ...stands, key: bytes(call.key), value: bytes(call.value), headers }
+        return receiveRecord(verifier, { ...record, timestampType: 'append' }, { group: 'inventory' })
+      }
+    }
+  }
+})
+
+/** What is older than the memory would be refused. */
+function memoryOfAnHour() {
+  let clock = (receiver.now - 3600) * 1000
+  const uses = createMemorySingleUse({ now: () => clock, monotonicNow: () => clock })
+  clock = receiver.now * 1000
+  return uses
+}
+
 function bindingOf(call: ReceivedCall): CallBinding {
   switch (call.transport) {
     case 'http':
@@ -78,8 +121,12 @@ function hashesOf(call: ReceivedCall): readonly string[] {
   return md5RequestHashes({ ...call, content: Buffer.from(call.content, 'base64') }, receiver.md5PublicBase)
 }
 
+function keyForSender(shortName: string, header: ParsedJws['header'] | { kid?: string; alg: string }) {
+  return selectKey(parseJwks(services[shortName] ?? { keys: [] }), header)
+}
+
 function keyOf(shortName: string, parsed: ParsedJws): VerificationKey {
-  const key = selectKey(parseJwks(services[shortName] ?? { keys: [] }), parsed.header)
+  const key = keyForSender(shortName, parsed.header)
   if (!key) throw new TokenError('unknown_key', 'no key has this kid', 'kid')
   return key
 }

@@ -49,7 +49,8 @@ function describe(operation: Operation, rest: { method: string; path: string }, 
   const hasBody =
     kind === 'edgeController' ? rest.method !== 'GET' : input !== undefined && !['GET', 'DELETE'].includes(rest.method)
   return {
-    operationId: `${name}-${rest.method.toLowerCase()}-${rest.path.replaceAll(/\W+/g, '-')}`,
+    // One edge function may stand behind several routes.
+    operationId: kind === 'businessApi' ? name : `${name} ${rest.method} ${rest.path}`,
     summary: name,
     tags: [kind],
     security: securityOf(authOptions),

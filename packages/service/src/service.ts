@@ -43,7 +43,10 @@ export interface CreateServiceOptions extends ServiceCode {
 export interface Service {
   /** The full name: `inventory-service`. */
   readonly name: string
-  /** Takes calls from then on. Rejects with ServiceError `cannot_start`, naming all that is in the way. */
+  /**
+   * Takes calls from then on, until `stop`, SIGTERM or SIGINT. Rejects with ServiceError `cannot_start`, naming all that is
+   * in the way.
+   */
   start(): Promise<void>
   /** Takes no new calls, lets those that run come to their end, and lets go of everything. */
   stop(): Promise<void>

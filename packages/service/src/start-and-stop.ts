@@ -1,6 +1,7 @@
 import { describeError } from './log/describe-error.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
+import { stopOnSignal } from './stop-on-signal.ts'
 import type { Transport } from './transport.ts'
 
 /** Something that transports and actions work with, and that outlives them. */
@@ -34,6 +35,7 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
   let state: 'new' | 'starting' | 'running' | 'stopping' = 'new'
   let starting: Promise<void> | undefined
   let stopping: Promise<void> | undefined
+  let unlisten: (() => void) | undefined
 
   return {
     use: (transport) => void transports.push(transport),
@@ -43,13 +45,10 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
       starting ??= start()
       return starting
     },
-    stop() {
-      stopping ??= stop()
-      return stopping
-    },
+    stop,
     async ready() {
       if (state !== 'running') throw new Error(`the service is ${state === 'stopping' ? 'shutting down' : 'starting'}`)
-      for (const resource of resources) await resource.ready?.()
+      for (const part of [...resources, ...transports]) await part.ready?.()
     },
   }
 
@@ -66,11 +65,20 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
       throw error
     }
     state = 'running'
+    unlisten = stopOnSignal(stop)
+    log.info({}, 'service started')
   }
 
-  async function stop(): Promise<void> {
+  function stop(): Promise<void> {
+    stopping ??= stopOnce()
+    return stopping
+  }
+
+  async function stopOnce(): Promise<void> {
     await starting?.catch(() => {})
     await release()
+    unlisten?.()
+    log.info({}, 'service stopped')
   }
 
   async function release(): Promise<void> {

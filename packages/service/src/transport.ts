@@ -10,6 +10,8 @@ export interface Transport {
   start(): Promise<void>
   /** Takes no new calls, lets those that run come to their end, and resolves then. */
   stop(): Promise<void>
+  /** Rejects, with a sentence for whoever looks after the service, while it cannot do its work. */
+  ready?(): Promise<void>
 }
 
 /** What a transport is built from. `createGrpcTransport(runtime)` and `createKafkaTransport(runtime)` return a Transport. */

@@ -135,12 +135,18 @@ describe('the bytes that are signed are those that are sent', () => {
   })
 
   it('whatever becomes of the buffer after the call', async () => {
-    const body = Buffer.from('{"amount":1}')
-    const call = signedFetch()(api.origin, { method: 'POST', body })
-    body.fill('9')
-    await call
-    expect(api.received[0]!.body.toString()).toBe('{"amount":1}')
-    claimsOf()
+    const slow: typeof fetch = async (input, init) => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      return fetch(input, init)
+    }
+    for (const options of [{}, { fetch: slow }]) {
+      const body = Buffer.from('{"amount":1}')
+      const call = signedFetch(options)(api.origin, { method: 'POST', body })
+      body.fill('9')
+      await call
+      expect(api.received.at(-1)!.body.toString()).toBe('{"amount":1}')
+      claimsOf()
+    }
   })
 
   it.each<[string, () => unknown]>([
@@ -238,6 +244,19 @@ describe('a token goes to whom it names', () => {
       const error = await failureOf(signedFetch({ fetch: follows })(`${api.origin}/x`, { redirect }))
       expect(error).toMatchObject({ code: 'redirected' })
     }
+  })
+
+  it('leaves out what is no part of the target, whatever the fetch would make of it', async () => {
+    const addresses: string[] = []
+    const noting: typeof fetch = (input, init) => {
+      addresses.push(input instanceof Request ? input.url : String(input))
+      return fetch(input, init)
+    }
+    for (const path of ['/x?#y', '/x#y', '/x?']) {
+      await signedFetch({ fetch: noting })(api.origin + path)
+      await signedFetch({ fetch: noting })(new Request(api.origin + path))
+    }
+    expect(new Set(addresses)).toEqual(new Set([`${api.origin}/x`]))
   })
 
   it('does not sign for an address with another Host header', async () => {

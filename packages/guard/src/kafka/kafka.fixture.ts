@@ -23,7 +23,9 @@ const bootstrapBrokers = (given ?? '127.0.0.1:9092').split(',')
 const client = { clientId: 'test', bootstrapBrokers }
 
 const generated = await generateSigningKey('EdDSA')
-const verificationKey = importPublicJwk(generated.publicJwk)
+/** The public half of what `signed` signs with. */
+export const publicJwk = generated.publicJwk
+const verificationKey = importPublicJwk(publicJwk)
 
 /** A token of the order service. `madeAt`: milliseconds since the epoch. */
 function signerAt(madeAt: number, sender: string) {

@@ -1,4 +1,4 @@
-import { parseJson, withoutTokenFields } from '@countersign/tokens'
+import { parseJson, parseTokenMessage, withoutTokenFields } from '@countersign/tokens'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
 
 /** A record taken apart, before anything in it is believed. */
@@ -64,8 +64,8 @@ function takeFromValue(value: Buffer | null): TakenValue {
     // What a handler parses by itself must hold no more than what the guard hands over.
     value: isTouched ? Buffer.from(JSON.stringify(payload)) : value,
     payload: isStrict ? payload : undefined,
-    // Readers may differ over what such a text says, so nothing that stands in it was signed.
-    tokens: fields.map((name) => (isStrict ? members[name] : undefined)),
+    // Readers may differ over what another text says, so nothing that stands in it was signed.
+    tokens: fields.map((name) => (isSignable(value!) ? members[name] : undefined)),
   }
 }
 
@@ -79,6 +79,10 @@ function readObject(value: Buffer): { members: Record<string, unknown>; isStrict
   if (isObject(strict)) return { members: strict, isStrict: true }
   const lenient = attempt(() => JSON.parse(value.toString('utf8')))
   return isObject(lenient) ? { members: lenient, isStrict: false } : undefined
+}
+
+function isSignable(value: Buffer): boolean {
+  return attempt(() => parseTokenMessage(value)) !== undefined
 }
 
 /** JSON allows any amount of white space in front; whoever puts more than this there hides something. */

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { parseJwt } from '@countersign/tokens'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type AnyJson, createWorld, listen, type World } from '../world.fixture.ts'
+import { hasLiteralOrigin } from './literal-origin.ts'
 import { type Outside, startOutside } from './outside.fixture.ts'
 
 let world: World
@@ -78,25 +79,35 @@ describe('an ApiCallAction', () => {
   it('does not let the context choose whom the service calls in its own name', async () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of the document.
     const request = { method: 'GET', url: '${this.callback}' }
-    const shut = await create(request)
-    await expect(shut.actions.callOut!({ callback: `${outside.origin}/x` })).rejects.toMatchObject({
-      code: 'origin_not_allowed',
-    })
+    const shut = await create(request, { SERVICE_URL: outside.origin.replace('127.0.0.1', '$service') })
+    const origins = [outside.origin, 'http://169.254.169.254', outside.origin.replace('127.0.0.1', 'billing')]
+    for (const origin of origins)
+      await expect(shut.actions.callOut!({ callback: `${origin}/x` })).rejects.toMatchObject({
+        code: 'origin_not_allowed',
+        message: expect.stringContaining('allow that in API_CALL_ORIGINS'),
+      })
     expect(outside.got).toEqual([])
-    const open = await create(request, { API_CALL_ORIGINS: outside.origin })
-    await open.actions.callOut!({ callback: `${outside.origin}/x` })
-    expect(outside.got.map(({ url }) => url)).toEqual(['/x'])
+    const allowed = await create(request, { API_CALL_ORIGINS: `https://other.example,${outside.origin}` })
+    await allowed.actions.callOut!({ callback: `${outside.origin}/x` })
+    expect(outside.got).toHaveLength(1)
+    for (const callback of ['file:///etc/passwd', 'no url', `http://user:hunter2@${new URL(outside.origin).host}/x`])
+      await expect(allowed.actions.callOut!({ callback })).rejects.toMatchObject({
+        code: 'bad_value',
+        message: expect.not.stringContaining('hunter2'),
+      })
   })
 
-  it('does not let the context choose another service either, of which it could ask anything', async () => {
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: expressions of the document.
-    for (const url of ['this.callback', '${this.callback}', '${this.callback}/x']) {
-      const document = { actions: { apiCallActions: [{ name: 'callOut', apiCallRequest: { method: 'POST', url } }] } }
-      const service = await world.create('order', document, { services: { payments: outside.origin } })
-      const callback = `${outside.origin}/v1/refunds?to=mallory&amount=1`
-      await expect(service.actions.callOut!({ callback })).rejects.toMatchObject({ code: 'origin_not_allowed' })
-    }
-    expect(outside.got).toEqual([])
+  it.each([
+    'https://api.example@127.0.0.1:9/',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as in a document.
+    'https://api.example:${this.port}/',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as in a document.
+    'https://${this.host}/',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as in a document.
+    'https://api.example${this.rest}',
+    'https://api.example\\@evil.example/',
+  ])('takes an origin for written down only where it is whole: %s', (source) => {
+    expect(hasLiteralOrigin(source)).toBe(false)
   })
 
   it.each([

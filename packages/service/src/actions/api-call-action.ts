@@ -9,7 +9,7 @@ import { hasLiteralOrigin } from './literal-origin.ts'
  * receiver, says nothing of tenants, and is good nowhere else; origins in UNSIGNED_ORIGINS get none.
  *
  * Where the origin itself comes from the context, whoever fills the context would choose whom this service calls in its
- * own name, and ask anything of other services: then only API_CALL_ORIGINS are called.
+ * own name, other services among them: then only API_CALL_ORIGINS are called.
  */
 export function createApiCall({ name, request }: ApiCallAction, runtime: ActionRuntime): ActionRun {
   const fixed = hasLiteralOrigin(request.url.source)

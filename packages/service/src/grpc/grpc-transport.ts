@@ -1,7 +1,9 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
+import { arrivalLimit } from './arrival-limit.ts'
 import { serveHealth } from './health.ts'
+import { logOfLibrary } from './library-log.ts'
 import { fieldsWithoutPresence, type LoadedMethod, loadMethods } from './load-methods.ts'
 import { operationHandler } from './operation-handlers.ts'
 import { serveTypes } from './served-types.ts'
@@ -26,6 +28,9 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
   const server = new Server({
     'grpc.max_receive_message_length': settings.maximumBody,
     'grpc.max_concurrent_streams': 1_000,
+    // Peers that are gone without a word are found out.
+    'grpc.keepalive_time_ms': 120_000,
+    interceptors: [arrivalLimit(arrivalMilliseconds)],
   })
   for (const method of methods) server.addService(...operationHandler(method, runtime))
   serveTypes(server, methods)
@@ -38,6 +43,7 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
     async start() {
       if (methods.length === 0) return
+      logOfLibrary(log)
       for (const method of methods) noticePresence(method, log)
       const host = settings.grpcHost.includes(':') ? `[${settings.grpcHost}]` : settings.grpcHost
       port = await listen(server, `${host}:${settings.grpcPort}`)
@@ -51,6 +57,9 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
   }
 }
+
+/** As over REST. */
+const arrivalMilliseconds = 30_000
 
 function noticePresence(method: LoadedMethod, log: TransportRuntime['log']): void {
   const fields = fieldsWithoutPresence(method).join(', ')

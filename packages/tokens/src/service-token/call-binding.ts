@@ -92,6 +92,6 @@ function upperCaseMethod(method: string): string {
 const schemeAndAuthority = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/
 
 function pathAndQuery(target: string): string {
-  const rest = target.startsWith('/') ? target : target.replace(schemeAndAuthority, '')
+  const rest = target.replace(schemeAndAuthority, '')
   return rest === '' || rest.startsWith('?') ? `/${rest}` : rest
 }

@@ -13,7 +13,7 @@ export function checkBinding(req: object, binding: CallBinding): void {
   const signed = req as Record<string, unknown>
   const received = binding as unknown as Record<string, string | null>
   for (const name of members[binding.transport]) {
-    if (!Object.hasOwn(signed, name) || signed[name] !== received[name]) {
+    if (signed[name] !== received[name]) {
       throw new TokenError('binding_mismatch', differs(name, signed[name], received[name]), name)
     }
   }

@@ -45,7 +45,7 @@ export function deadLetterOf(
     headers: [
       // A writer could have sent notes of its own.
       ...record.headers.filter(([name]) => !isNote.test(name)),
-      ...Object.entries(notes).map(([name, text]): RecordHeader => [name, Buffer.from(text)]),
+      ...Object.entries(notes).map(([name, text]): RecordHeader => [name, Buffer.from(text.slice(0, longestNote))]),
     ],
   }
 }
@@ -55,6 +55,9 @@ export function withoutContent({ topic, headers }: DeadLetter): DeadLetter {
   const notes = headers.filter(([name]) => isNote.test(name))
   return { topic, key: null, value: null, headers: [...notes, ['m2m-content-left-out', Buffer.from('too_large')]] }
 }
+
+/** In characters: a handler's sentence may quote what it got, and notes must fit where the record did not. */
+const longestNote = 500
 
 const isNote = /^m2m-(?:error|reason|message|original-.*|consumer-group|content-left-out)$/i
 

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { GuardConfigurationError } from '../guard-error.ts'
+import { processingOf } from './consumption.ts'
 import type { DeadLetter } from './dead-letter.ts'
 import type { KafkaRecord } from './kafka-record.ts'
 import { processRecord, type RecordProcessing } from './process-record.ts'
@@ -56,5 +58,39 @@ describe('a record that is larger with its notes than the dead-letter topic take
     const describeFailure = () => ({ error: 'e'.repeat(4_000), reason: 'r'.repeat(4_000), message: 'm'.repeat(4_000) })
     const [letter] = await putAside({}, { describeFailure })
     expect(letter).toMatchObject({ topic: 'orders.dead-letter' })
+  })
+})
+
+describe('a dead letter', () => {
+  const token = `eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJ4In0.${'s'.repeat(86)}`
+  const shown = 'eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJ4In0.'
+
+  it('carries no token that could be put back: it may be unused, and good where it came from', async () => {
+    const value = Buffer.from(`{"id":9007199254740993, "M2MToken" : "${token}", "m2mToken":"${token}"}`)
+    const headers = ['m2m-token', 'X-M2M-Token'].map((name) => [name, Buffer.from(token)] as const)
+    const [letter] = await putAside({ value, headers }, {})
+    expect(letter!.value!.toString(), 'all else is as it was').toBe(
+      `{"id":9007199254740993, "M2MToken" : "${shown}", "m2mToken":"${shown}"}`,
+    )
+    expect(letter!.headers.slice(0, 2).map(([name, text]) => [name, text!.toString()])).toEqual([
+      ['m2m-token', shown],
+      ['X-M2M-Token', shown],
+    ])
+  })
+
+  it('is otherwise the record, byte for byte', async () => {
+    const value = Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x22])
+    const [letter] = await putAside({ value, headers: [['m2m-token', null]] }, {})
+    expect(letter!.value).toEqual(value)
+    expect(letter!.headers[0]).toEqual(['m2m-token', null])
+  })
+
+  it('is never written to a topic that is read by the same consumer, for ever and ever', () => {
+    const consuming = (topics: string[], deadLetterTopic: string | ((topic: string) => string)) =>
+      processingOf({ topics, handler: () => {}, receive: async () => 0, deadLetterTopic }, 'g', async () => {})
+    expect(() => consuming(['orders', 'failed'], 'failed')).toThrow(GuardConfigurationError)
+    expect(() => consuming(['orders'], (topic) => topic)).toThrow('"deadLetterTopic"')
+    expect(() => consuming(['a', 'b'], (topic) => (topic === 'a' ? 'b' : 'a'))).toThrow(GuardConfigurationError)
+    expect(() => consuming(['orders', 'orders.failed'], (topic) => `${topic}.failed`)).not.toThrow()
   })
 })

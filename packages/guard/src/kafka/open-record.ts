@@ -31,9 +31,9 @@ export function openRecord(given: KafkaRecord): OpenedRecord {
   return { record, payload, token: { text, carrier: fromHeaders.length === 1 ? 'header' : 'payload' } }
 }
 
-const tokenHeaders = new Set(['m2m-token', 'x-m2m-token'])
+export const tokenHeaders: ReadonlySet<string> = new Set(['m2m-token', 'x-m2m-token'])
 const ownHeader = 'm2mpayload'
-const tokenFields = ['M2MToken', 'm2mToken'] as const
+export const tokenFields = ['M2MToken', 'm2mToken'] as const
 const ownField = 'm2mPayload'
 
 function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly RecordHeader[]; tokens: unknown[] } {

@@ -39,7 +39,7 @@ export interface Signing {
 
 /** Throws ServiceError `invalid_environment` for a name, key or address that cannot be used; without a key nothing is signed. */
 export function createSigning(options: SigningOptions): Signing {
-  const { settings, services = {} } = options
+  const { environment, settings, services = {} } = options
   const name = settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!))
   const directory = usable(() =>
     createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
@@ -60,9 +60,17 @@ export function createSigning(options: SigningOptions): Signing {
     keys: () => signer?.jwks() ?? { keys: [] },
     faults(actions) {
       if (signer !== undefined || !needsKey(actions, settings)) return []
-      if (settings.name === undefined)
-        return ['SERVICE_SHORT_NAME is not set; it is what the service signs as, such as order']
-      return ['its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE']
+      return [
+        // In the words of the guard, so that it is told once.
+        ...(settings.name === undefined
+          ? ['SERVICE_SHORT_NAME is not set; it says the name of this service, such as inventory']
+          : []),
+        ...(hasKey(environment)
+          ? []
+          : [
+              'its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE; make one with: countersign service keygen',
+            ]),
+      ]
     },
     close: () => signer?.close(),
   }

@@ -4,6 +4,7 @@ import {
   createServiceTokenVerifier,
   findServiceToken,
   GuardConfigurationError,
+  GuardError,
   mergeAccessLists,
   type RequestLike,
   receiverFromEnvironment,
@@ -13,6 +14,7 @@ import {
 } from '@countersign/guard'
 import type { ServiceMetrics } from './metrics.ts'
 import type { Operation } from './operation.ts'
+import { Problem } from './problem.ts'
 import type { ServiceTokenCheck } from './rest/service-token-check.ts'
 import type { ServiceLogger } from './service-context.ts'
 import type { ServiceSettings } from './settings/settings.ts'
@@ -108,10 +110,17 @@ function httpCheck(verifier: ServiceTokenVerifier): ServiceTokenCheck {
     carries: (request) => findServiceToken(request) !== undefined,
     verify: async (request, content) => {
       const { headers, rawHeaders, url, method } = request
-      const call: RequestLike = { headers, rawHeaders, url, method, readContent: () => content() }
+      const call: RequestLike = { headers, rawHeaders, url, method, readContent: () => content().catch(refuseUnread) }
       return (await guard.verify(call, { serviceToken: 'required' })) as ServiceCaller
     },
   }
+}
+
+/** In the guard's terms: what cannot be read is the caller's fault, and no outage here. */
+function refuseUnread(error: unknown): never {
+  if (!(error instanceof Problem)) throw error
+  const { status, code: reason, message } = error
+  throw new GuardError({ code: status === 413 ? 'body_too_large' : 'invalid_request', reason, message, realm: '' })
 }
 
 function givenUses(memory: NonNullable<ServiceTokenExtras['uses']>): TokenUses {

@@ -62,12 +62,15 @@ function takeFromValue(value: Buffer | null): TakenValue {
   const isTouched = fields.length > 0 || Object.hasOwn(members, ownField)
   return {
     // What a handler parses by itself must hold no more than what the guard hands over.
-    value: isTouched ? Buffer.from(JSON.stringify(payload)) : value,
+    value: isTouched ? (attempt(() => Buffer.from(JSON.stringify(payload))) ?? tooDeep) : value,
     payload: isStrict ? payload : undefined,
     // Readers may differ over what another text says, so nothing that stands in it was signed.
     tokens: fields.map((name) => (isSignable(value!) ? members[name] : undefined)),
   }
 }
+
+/** What is nested so deeply that it cannot be written again. Nobody takes this for a message, or for a tombstone. */
+const tooDeep = Buffer.alloc(0)
 
 /**
  * The members of a JSON object. Strict is what every reader reads alike (RFC 7493); what only JSON.parse takes, a
@@ -77,7 +80,7 @@ function readObject(value: Buffer): { members: Record<string, unknown>; isStrict
   if (!startsLikeObject.test(value.toString('latin1', 0, 64))) return undefined
   const strict = attempt(() => parseJson(value))
   if (isObject(strict)) return { members: strict, isStrict: true }
-  const lenient = attempt(() => JSON.parse(value.toString('utf8')))
+  const lenient: unknown = attempt(() => JSON.parse(value.toString('utf8')))
   return isObject(lenient) ? { members: lenient, isStrict: false } : undefined
 }
 
@@ -88,7 +91,7 @@ function isSignable(value: Buffer): boolean {
 /** JSON allows any amount of white space in front; whoever puts more than this there hides something. */
 const startsLikeObject = /^[ \t\r\n]*(?:\{|$)/
 
-function attempt(read: () => unknown): unknown {
+function attempt<Result>(read: () => Result): Result | undefined {
   try {
     return read()
   } catch {

@@ -3,6 +3,7 @@ import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
 import { arrivalLimit } from './arrival-limit.ts'
 import { serveHealth } from './health.ts'
+import { logOfLibrary } from './library-log.ts'
 import { fieldsWithoutPresence, type LoadedMethod, loadMethods } from './load-methods.ts'
 import { operationHandler } from './operation-handlers.ts'
 import { serveTypes } from './served-types.ts'
@@ -42,6 +43,7 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
     async start() {
       if (methods.length === 0) return
+      logOfLibrary(log)
       for (const method of methods) noticePresence(method, log)
       const host = settings.grpcHost.includes(':') ? `[${settings.grpcHost}]` : settings.grpcHost
       port = await listen(server, `${host}:${settings.grpcPort}`)

@@ -57,6 +57,13 @@ export function connectKafka() {
       return Number(found?.topics[0]?.partitions[0]?.committedOffset ?? -1)
     },
 
+    /** Whether somebody of the group has the topic's partition. */
+    async isRead(group: string, topic: string): Promise<boolean> {
+      const groups = await admin.describeGroups({ groups: [group] })
+      const members = [...(groups.get(group)?.members.values() ?? [])]
+      return members.some(({ assignments }) => assignments?.get(topic)?.partitions.includes(0))
+    },
+
     /** Of a topic, by name. */
     async settings(topic: string): Promise<Record<string, string | null | undefined>> {
       const [found] = await admin.describeConfigs({ resources: [{ resourceType: 2, resourceName: topic }] })

@@ -40,9 +40,12 @@ export interface Signing {
 /** Throws ServiceError `invalid_environment` for a name, key or address that cannot be used; without a key nothing is signed. */
 export function createSigning(options: SigningOptions): Signing {
   const { environment, settings, services = {} } = options
-  const name = settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!))
-  const directory = usable(() =>
-    createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
+  const name =
+    settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!), 'SERVICE_SHORT_NAME: ')
+  const directory = usable(
+    () =>
+      createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
+    'SERVICE_URL or SERVICE_URLS: ',
   )
   const signer = usable(() => signerOf(options))
   const isService = (url: URL) => directory.audienceOf(url.href) !== url.origin
@@ -87,11 +90,11 @@ function signerOf({ environment, settings, log, now }: SigningOptions): ServiceS
   })
 }
 
-function usable<Result>(make: () => Result): Result {
+function usable<Result>(make: () => Result, variable = ''): Result {
   try {
     return make()
   } catch (error) {
-    throw new ServiceError('invalid_environment', (error as Error).message)
+    throw new ServiceError('invalid_environment', `${variable}${(error as Error).message}`)
   }
 }
 

@@ -65,8 +65,29 @@ describe('a service that cannot start', () => {
     expect(inspect(error)).not.toContain('undefined')
   })
 
+  it.each([{ SERVICE_URL: 'http://stock' }, { SERVICE_SHORT_NAME: 'Inventory' }])(
+    'names the variable that cannot be used: %o',
+    async (environment) => {
+      const made = createService(api('any', open), {
+        handlers: { any: () => 1 },
+        environment,
+      })
+      const [name] = Object.keys(environment)
+      await expect(made).rejects.toMatchObject({
+        code: 'invalid_environment',
+        message: expect.stringMatching(new RegExp(`^${name}\\b`)),
+      })
+    },
+  )
+
   it('names all variables that cannot be used', async () => {
-    const environment = { HTTP_PORT: '70000', KAFKA_BROKERS: 'nowhere', TENANT_HOST: 'shop.example', LOG_LEVEL: 'loud' }
+    const environment = {
+      REDIS_URL: 'redis',
+      HTTP_PORT: '70000',
+      KAFKA_BROKERS: 'nowhere',
+      TENANT_HOST: 'shop.example',
+      LOG_LEVEL: 'loud',
+    }
     const error = await world
       .create('badly', api('any', open), { handlers: { any: () => 1 }, environment })
       .catch((cause) => cause)

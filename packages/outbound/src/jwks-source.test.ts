@@ -87,10 +87,12 @@ describe('createJwksSource', () => {
       await using issuer = await startIssuer(serving(first))
       await issuer.source.keyFor(asking(first))
       issuer.server.answer(() => {})
-      const waiting = Promise.all(Array.from({ length: 100 }, (_, index) => issuer.source.keyFor(unknown(index))))
+      const waiting = Promise.allSettled(
+        Array.from({ length: 100 }, (_, index) => issuer.source.keyFor(unknown(index))),
+      )
       expect((await issuer.source.keyFor(asking(first)))?.kid).toBe(first.kid)
       expect(issuer.source.keyForSync(asking(first))?.kid).toBe(first.kid)
-      expect(await waiting).toEqual(Array(100).fill(undefined))
+      for (const { status } of await waiting) expect(status).toBe('rejected')
     })
 
     it('costs one fetch per cooldown while the issuer is down from the start', async () => {
@@ -144,17 +146,29 @@ describe('createJwksSource', () => {
       await expect(issuer.source.keys()).rejects.toMatchObject({ code })
     })
 
-    it.each(failures)('%s: the known keys serve for an hour and no longer', async (_what, handler) => {
+    it.each(failures)('%s: the known keys serve for an hour and no longer', async (_what, handler, code) => {
       await using issuer = await startIssuer(serving(first))
       await issuer.source.keyFor(asking(first))
       issuer.server.answer(handler)
       issuer.pass(3_599)
       expect((await issuer.source.keyFor(asking(first)))?.kid).toBe(first.kid)
-      await issuer.source.keyFor(asking(second))
+      await expect(issuer.source.keyFor(asking(second))).rejects.toMatchObject({ code })
       expect(issuer.source.keyForSync(asking(first))?.kid).toBe(first.kid)
       issuer.pass(11)
       expect(issuer.source.keyForSync(asking(first))).toBeUndefined()
       await expect(issuer.source.keyFor(asking(first))).rejects.toMatchObject({ name: 'OutboundError' })
+    })
+
+    it('leaves it open whether there is a key that could not be looked for', async () => {
+      await using issuer = await startIssuer(serving(first))
+      await issuer.source.keyFor(asking(first))
+      issuer.server.answer((_request, response) => void response.writeHead(500).end())
+      for (const _twice of [1, 2])
+        await expect(issuer.source.keyFor(asking(second))).rejects.toMatchObject({ code: 'bad_status' })
+      expect((await issuer.source.keyFor(asking(first)))?.kid).toBe(first.kid)
+      issuer.server.answer(serving(first, second))
+      issuer.pass(10)
+      expect((await issuer.source.keyFor(asking(second)))?.kid).toBe(second.kid)
     })
 
     it('is asked again after the cooldown, and then serves', async () => {

@@ -22,7 +22,8 @@ interface KeyHint {
 export interface JwksSource {
   /**
    * The key that a JOSE header asks for, or undefined. An unknown `kid` makes the source look again, once per cooldown
-   * for all callers together. Throws OutboundError when no set can be had and no copy is young enough.
+   * for all callers together. Throws OutboundError when no set can be had and no copy is young enough, or none to look
+   * for the `kid` in.
    */
   keyFor(header: KeyHint): Promise<VerificationKey | undefined>
   /** The same from the copy at hand, without waiting; undefined says only that `keyFor` must be asked. */
@@ -56,7 +57,10 @@ export function createJwksSource(options: JwksSourceOptions): JwksSource {
       // A set that was loaded for this very question need not be loaded again.
       if (keys !== before) return undefined
       const newer = await document.refresh()
-      return newer === undefined ? undefined : selectKey(withoutDropped(newer), header)
+      const late = newer === undefined ? undefined : selectKey(withoutDropped(newer), header)
+      // Nobody can say now that there is no such key: it may be the one that was changed to during the outage.
+      if (late === undefined && document.failure !== undefined) throw document.failure.error
+      return late
     },
     keyForSync(header) {
       const keys = document.current()

@@ -68,6 +68,11 @@ export class KeptDocument<T> {
     return this.#usableCopy()?.value
   }
 
+  /** Why the last load failed; undefined once one has succeeded. What the copy lacks may exist nevertheless. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure
+  }
+
   /**
    * Looks again because the copy lacks something (an unknown `kid`): at most once per cooldown, shared by all who ask.
    * Resolves with the copy then at hand; a failed load leaves the old one standing.

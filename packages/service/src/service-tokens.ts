@@ -12,6 +12,7 @@ import {
   type ServiceTokenOptions,
   type ServiceTokenVerifier,
 } from '@countersign/guard'
+import { createAuditTrail } from './audit-trail.ts'
 import type { ServiceMetrics } from './metrics.ts'
 import type { Operation } from './operation.ts'
 import { Problem } from './problem.ts'
@@ -73,6 +74,7 @@ function fromEnvironment({
   const receiver = receiverFromEnvironment({ ...environment, ...(extras.keys && { JWKS_URL: 'given in code' }) })
   const merged = mergeAccessLists(receiver.options, lists)
   const uses = extras.uses === undefined ? createTokenUses(settings, log, now) : givenUses(extras.uses)
+  const trail = createAuditTrail(environment, receiver.options.name, log)
   const verifier = createServiceTokenVerifier({
     ...receiver.options,
     ...extras,
@@ -86,6 +88,7 @@ function fromEnvironment({
     now,
     onValidation(event) {
       metrics.onValidation(event)
+      trail.report(event)
       extras.onValidation?.(event)
     },
   })
@@ -100,7 +103,10 @@ function fromEnvironment({
     notices: [...receiver.notices, ...unenforced, ...uses.notices],
     open: () => uses.open(),
     ready: () => uses.ready(),
-    close: () => uses.close(),
+    async close() {
+      await trail.close()
+      await uses.close()
+    },
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ServiceTokenUses } from '@countersign/guard'
 import { createMemorySingleUse, createRedisSingleUse, type RedisClient } from '@countersign/limits'
-import { describeError } from './log/describe-error.ts'
+import { describeError, reasonOf } from './log/describe-error.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
 import type { ServiceSettings } from './settings/settings.ts'
@@ -103,9 +103,4 @@ async function refuseEviction(client: RedisClient): Promise<void> {
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction'
   if (limit === '0' || policy === 'noeviction') return
   throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set noeviction`)
-}
-
-function reasonOf(error: unknown): string {
-  const { message, code } = error as Error & { code?: string }
-  return message || code || 'it did not answer'
 }

@@ -1,4 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js'
+import { payloadHeaders } from '../service-token/inbound-payload.ts'
 
 /** What a call carries: a token, none, or something that cannot be one. */
 export type CarriedToken = { readonly token: string } | { readonly fault: string } | undefined
@@ -10,7 +11,7 @@ export type CarriedToken = { readonly token: string } | { readonly fault: string
  */
 export function takeToken(metadata: Metadata): CarriedToken {
   const carried = carriedToken(metadata)
-  for (const name of [...tokenNames, 'm2mpayload']) metadata.remove(name)
+  for (const name of [...tokenNames, ...payloadHeaders]) metadata.remove(name)
   return carried
 }
 

@@ -36,15 +36,28 @@ export function processingOf<Message>(
   writeDeadLetter: (record: DeadLetter) => Promise<unknown>,
 ): RecordProcessing<Message> {
   const { handler, deadLetterTopic, describeFailure, patienceSeconds, logger } = options
+  const letterTopicOf = typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic
+  if (letterTopicOf !== undefined)
+    for (const topic of options.topics) refuseCircle(topic, letterTopicOf, options.topics)
   return {
     receive: receiverOf(options, group),
     handle: handler,
     writeDeadLetter,
-    deadLetterTopic: typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic,
+    deadLetterTopic: letterTopicOf,
     group,
     describeFailure,
     patienceSeconds,
     logger,
+  }
+}
+
+/** A record that fails would be put aside where it is read again, and fail, for ever. */
+function refuseCircle(start: string, letterTopicOf: (topic: string) => string, topics: readonly string[]): void {
+  const passed = new Set<string>()
+  for (let topic = start; topics.includes(topic); topic = letterTopicOf(topic)) {
+    if (passed.has(topic))
+      throw new GuardConfigurationError(`"deadLetterTopic" leads back to ${topic}, which is read; name another topic`)
+    passed.add(topic)
   }
 }
 

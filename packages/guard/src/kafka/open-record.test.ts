@@ -34,7 +34,7 @@ describe('openRecord', () => {
     ['[{"M2MToken":"t"}]', undefined],
     ['"M2MToken"', undefined],
     ['{"M2MToken":"t"', undefined],
-    ['\ufeff{"M2MToken":"t"}', undefined],
+    ['\ufeff{"M2MToken":"t"}', 'unusable'],
     ['', undefined],
   ])('finds in %s the token %o', (value, token) => {
     expect(openRecord(recordOf(value)).token).toEqual(token)

@@ -1,4 +1,5 @@
 import { parseJson, parseTokenMessage, withoutTokenFields } from '@countersign/tokens'
+import { payloadHeaders } from '../service-token/inbound-payload.ts'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
 
 /** A record taken apart, before anything in it is believed. */
@@ -31,9 +32,9 @@ export function openRecord(given: KafkaRecord): OpenedRecord {
   return { record, payload, token: { text, carrier: fromHeaders.length === 1 ? 'header' : 'payload' } }
 }
 
-const tokenHeaders = new Set(['m2m-token', 'x-m2m-token'])
-const ownHeader = 'm2mpayload'
-const tokenFields = ['M2MToken', 'm2mToken'] as const
+export const tokenHeaders: ReadonlySet<string> = new Set(['m2m-token', 'x-m2m-token'])
+const ownHeaders: ReadonlySet<string> = new Set(payloadHeaders)
+export const tokenFields = ['M2MToken', 'm2mToken'] as const
 const ownField = 'm2mPayload'
 
 function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly RecordHeader[]; tokens: unknown[] } {
@@ -42,7 +43,7 @@ function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly Reco
   for (const header of all) {
     const name = header[0].toLowerCase()
     if (tokenHeaders.has(name)) tokens.push(header[1]?.toString('latin1'))
-    else if (name !== ownHeader) headers.push(header)
+    else if (!ownHeaders.has(name)) headers.push(header)
   }
   return { headers, tokens }
 }
@@ -80,7 +81,7 @@ function readObject(value: Buffer): { members: Record<string, unknown>; isStrict
   if (!startsLikeObject.test(value.toString('latin1', 0, 64))) return undefined
   const strict = attempt(() => parseJson(value))
   if (isObject(strict)) return { members: strict, isStrict: true }
-  const lenient: unknown = attempt(() => JSON.parse(value.toString('utf8')))
+  const lenient: unknown = attempt(() => JSON.parse(new TextDecoder().decode(value)))
   return isObject(lenient) ? { members: lenient, isStrict: false } : undefined
 }
 
@@ -88,8 +89,11 @@ function isSignable(value: Buffer): boolean {
   return attempt(() => parseTokenMessage(value)) !== undefined
 }
 
-/** JSON allows any amount of white space in front; whoever puts more than this there hides something. */
-const startsLikeObject = /^[ \t\r\n]*(?:\{|$)/
+/**
+ * JSON allows any amount of white space in front; whoever puts more than this there hides something. A byte order mark
+ * is not JSON, but many decoders take it away.
+ */
+const startsLikeObject = /^(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{|$)/
 
 function attempt<Result>(read: () => Result): Result | undefined {
   try {

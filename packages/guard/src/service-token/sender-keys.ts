@@ -45,7 +45,7 @@ export function createSenderKeys(options: SenderKeysOptions): Required<SenderKey
   }
 
   async function open(shortName: string, url: string): Promise<JwksSource> {
-    const source = createJwksSource({ url, fetchOptions, now: options.now })
+    const source = createJwksSource({ url, fetchOptions, now: options.now, cooldownSeconds })
     try {
       await source.keys()
     } catch (cause) {
@@ -77,6 +77,8 @@ const mostSenders = 10_000
 const mostFailures = 1_000
 const absentMilliseconds = 30_000
 const outageMilliseconds = 5_000
+/** A new key signs at once. Whoever makes us look for keys that are not there delays its first look no longer than this. */
+const cooldownSeconds = 2
 
 /** The oldest goes first; what is forgotten is merely looked up again. */
 function keep<T>(kept: Map<string, T>, name: string, value: T, most: number): void {

@@ -223,6 +223,20 @@ describe('access lists', () => {
     )
     expect([changed?.status, changed?.reason]).toEqual([401, 'method'])
   })
+
+  it('spare the wait for the keys of who would be refused whatever they are', async () => {
+    // On Kafka such a wait holds up every record behind it, and any writer can name senders whose keys are away.
+    senders.answer = (_request, response) => void response.writeHead(500).end()
+    const stranger = await senders.add('stranger', { now })
+    try {
+      const listed = inventory({ allowList: ['order'] })
+      expect(await reasonOf(listed.verify(stranger.forCall(call), received))).toBe('sender')
+      expect(await reasonOf(listed.verify(order.forCall(call), received))).toBe('unavailable:keys_unavailable')
+      expect(await reasonOf(inventory().verify(stranger.forCall(call), received))).toBe('unavailable:keys_unavailable')
+    } finally {
+      senders.answer = undefined
+    }
+  })
 })
 
 describe('over gRPC', () => {

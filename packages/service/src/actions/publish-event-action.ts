@@ -1,4 +1,5 @@
 import type { PublishEventAction } from '../document/service-document.ts'
+import { reasonOf } from '../log/describe-error.ts'
 import { ActionError } from './action-error.ts'
 import type { ActionRun, ActionRuntime } from './action-runtime.ts'
 
@@ -12,7 +13,7 @@ export function createPublishEvent(
     try {
       await runtime.publisher.publish(topic, message.evaluate(context), options)
     } catch (cause) {
-      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${(cause as Error).message}`, {
+      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${reasonOf(cause)}`, {
         cause,
       })
     }

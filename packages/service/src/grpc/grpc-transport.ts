@@ -1,4 +1,5 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { reasonOf } from '../log/describe-error.ts'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
 import { arrivalLimit } from './arrival-limit.ts'
@@ -75,7 +76,10 @@ function listen(server: Server, address: string): Promise<number> {
   return new Promise((resolve, reject) =>
     server.bindAsync(address, ServerCredentials.createInsecure(), (cause, port) => {
       if (cause === null) resolve(port)
-      else reject(new ServiceError('cannot_start', `gRPC cannot listen on ${address} (${cause.message})`, { cause }))
+      else {
+        const sentence = `gRPC cannot listen on ${address} (${reasonOf(cause)}); set GRPC_PORT and GRPC_HOST`
+        reject(new ServiceError('cannot_start', sentence, { cause }))
+      }
     }),
   )
 }

@@ -1,7 +1,7 @@
 import { GuardError } from '@countersign/guard'
 import { type Consumption, consumePlatformatic, type KafkaRecord, type RecordFailure } from '@countersign/guard/kafka'
 import type { Consumer, Producer } from '@platformatic/kafka'
-import { describeError } from '../log/describe-error.ts'
+import { describeError, reasonOf } from '../log/describe-error.ts'
 import type { Operation } from '../operation.ts'
 import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
@@ -52,9 +52,8 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
           log,
         )
       } catch (cause) {
-        throw new ServiceError('cannot_start', `Kafka at ${brokers.join(', ')} cannot be used: ${reasonOf(cause)}`, {
-          cause,
-        })
+        const sentence = `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`
+        throw new ServiceError('cannot_start', sentence, { cause })
       } finally {
         await admin.close()
       }
@@ -151,9 +150,4 @@ function graceOf({ stopSeconds }: { stopSeconds: number }): number {
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-}
-
-function reasonOf(error: unknown): string {
-  const { message, code } = error as Error & { code?: string }
-  return message || code || 'it did not answer'
 }

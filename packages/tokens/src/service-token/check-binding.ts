@@ -28,6 +28,7 @@ export function checkBinding(req: object, binding: CallBinding): void {
 function differs(name: string, signed: unknown, received: unknown): string {
   if (name === 'digest') return 'the token is for another content than came with it'
   if (name === 'key') return 'the token is for another key than the record has'
+  if (signed === undefined) return `the token is not for a call with a ${name}`
   if (name !== 'target') return `the token is for the ${name} ${quoted(signed)}, the call has ${quoted(received)}`
   const [signedPath, receivedPath] = [signed, received].map(pathOf)
   // What stands in a query may be a secret, or somebody's name.

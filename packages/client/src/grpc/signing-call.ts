@@ -1,4 +1,4 @@
-import { type CallBinding, grpcBinding } from '@countersign/tokens'
+import { type CallBinding, grpcBinding, serviceTokenHeaders } from '@countersign/tokens'
 import { InterceptingCall, type InterceptorOptions, Metadata, status } from '@grpc/grpc-js'
 
 /** What signs: a ServiceSigner is one. */
@@ -75,8 +75,8 @@ export class SigningCall extends InterceptingCall {
     if (token === undefined) return
     const { metadata, listener, deadlineTimer } = this.#held!
     const signed = metadata.clone()
-    for (const name of tokenNames) signed.remove(name)
-    signed.set(tokenNames[0], token)
+    for (const name of serviceTokenHeaders) signed.remove(name)
+    signed.set(serviceTokenHeaders[0], token)
     clearTimeout(deadlineTimer)
     this.#held = undefined
     this.#next.start(signed, listener)
@@ -133,7 +133,6 @@ export class SigningCall extends InterceptingCall {
   }
 }
 
-const tokenNames = ['x-m2m-token', 'm2m-token'] as const
 const longestTimerMilliseconds = 2 ** 31 - 1
 
 function messageOf(error: unknown): string {

@@ -4,6 +4,8 @@ import {
   kafkaRecordBinding,
   md5MessageHash,
   parseJson,
+  serviceTokenFields,
+  serviceTokenHeaders,
   withoutTokenFields,
 } from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
@@ -40,7 +42,7 @@ export interface SignedRecord {
 }
 
 /** The record header of the token. */
-export const tokenHeader = 'm2m-token'
+export const tokenHeader = serviceTokenHeaders[1]
 
 /**
  * The record as it is to be sent, with a new token that is bound to its topic, key and value, and good once. Every
@@ -85,7 +87,7 @@ function sign({ signer, audience, tenant }: Signing, binding: CallBinding): stri
 }
 
 function withToken(message: object, token: string): Buffer {
-  return Buffer.from(JSON.stringify({ ...message, M2MToken: token }))
+  return Buffer.from(JSON.stringify({ ...message, [serviceTokenFields[0]]: token }))
 }
 
 function bytesOf(value: Uint8Array | string | null): Buffer | null {
@@ -128,7 +130,7 @@ function otherHeaders(headers: RecordToSign['headers']): (readonly [string, Buff
   return kept
 }
 
-const tokenNames = new Set([tokenHeader, 'x-m2m-token'])
+const tokenNames: ReadonlySet<string> = new Set(serviceTokenHeaders)
 
 function notSignable(message: string): ClientError {
   return new ClientError('body_not_signable', message)

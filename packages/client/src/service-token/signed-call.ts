@@ -1,4 +1,10 @@
-import { httpBinding, md5RequestHash, TokenError } from '@countersign/tokens'
+import {
+  httpBinding,
+  md5RequestHash,
+  type ServiceTokenHeader,
+  serviceTokenHeaders,
+  TokenError,
+} from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
 import type { ServiceDirectory } from './service-directory.ts'
 import type { ServiceSigner } from './service-signer.ts'
@@ -9,10 +15,8 @@ export interface SigningOptions {
   /** The tenant that calls are made for; a function is asked for each call. */
   tenant?: string | (() => string | undefined)
   /** Default `x-m2m-token`. */
-  header?: 'x-m2m-token' | 'm2m-token'
+  header?: ServiceTokenHeader
 }
-
-export const tokenHeaders = ['x-m2m-token', 'm2m-token'] as const
 
 /** A request as it will stand on the wire. */
 export interface FinalCall {
@@ -55,7 +59,7 @@ export function refuseUnsignable(url: URL, header: (name: string) => string | un
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new ClientError('invalid_target', 'only calls to http and https addresses can be signed')
   }
-  const given = tokenHeaders.find((name) => header(name) !== undefined)
+  const given = serviceTokenHeaders.find((name) => header(name) !== undefined)
   if (given !== undefined) {
     throw new ClientError(
       'token_given',

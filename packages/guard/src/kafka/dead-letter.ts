@@ -1,6 +1,7 @@
+import { serviceTokenFields } from '@countersign/tokens'
 import { GuardError } from '../guard-error.ts'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
-import { tokenFields, tokenHeaders } from './open-record.ts'
+import { tokenHeaders } from './open-record.ts'
 
 /** Why a record is put aside. */
 export interface RecordFailure {
@@ -64,11 +65,11 @@ function withoutSignature([name, value]: RecordHeader): RecordHeader {
 
 /** As senders write them; every other byte stays. */
 function withoutSignatures(value: Buffer): Buffer {
-  if (!tokenFields.some((name) => value.includes(`"${name}"`))) return value
+  if (!serviceTokenFields.some((name) => value.includes(`"${name}"`))) return value
   return Buffer.from(value.toString('latin1').replace(signedField, '$1"'), 'latin1')
 }
 
-const signedField = new RegExp(`("(?:${tokenFields.join('|')})"\\s*:\\s*"[\\w-]+\\.[\\w-]+\\.)[\\w-]+"`, 'g')
+const signedField = new RegExp(`("(?:${serviceTokenFields.join('|')})"\\s*:\\s*"[\\w-]+\\.[\\w-]+\\.)[\\w-]+"`, 'g')
 
 /** In characters: a handler's sentence may quote what it got, and notes must fit where the record did not. */
 const longestNote = 500

@@ -1,4 +1,10 @@
-import { parseJson, parseTokenMessage, withoutTokenFields } from '@countersign/tokens'
+import {
+  parseJson,
+  parseTokenMessage,
+  serviceTokenFields,
+  serviceTokenHeaders,
+  withoutTokenFields,
+} from '@countersign/tokens'
 import { payloadHeaders } from '../service-token/inbound-payload.ts'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
 
@@ -32,9 +38,8 @@ export function openRecord(given: KafkaRecord): OpenedRecord {
   return { record, payload, token: { text, carrier: fromHeaders.length === 1 ? 'header' : 'payload' } }
 }
 
-export const tokenHeaders: ReadonlySet<string> = new Set(['m2m-token', 'x-m2m-token'])
+export const tokenHeaders: ReadonlySet<string> = new Set(serviceTokenHeaders)
 const ownHeaders: ReadonlySet<string> = new Set(payloadHeaders)
-export const tokenFields = ['M2MToken', 'm2mToken'] as const
 const ownField = 'm2mPayload'
 
 function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly RecordHeader[]; tokens: unknown[] } {
@@ -58,7 +63,7 @@ function takeFromValue(value: Buffer | null): TakenValue {
   const object = value === null ? undefined : readObject(value)
   if (object === undefined) return { value, payload: undefined, tokens: [] }
   const { members, isStrict } = object
-  const fields = tokenFields.filter((name) => Object.hasOwn(members, name))
+  const fields = serviceTokenFields.filter((name) => Object.hasOwn(members, name))
   const payload = withoutTokenFields(members) as Record<string, unknown>
   const isTouched = fields.length > 0 || Object.hasOwn(members, ownField)
   return {

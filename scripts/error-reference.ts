@@ -28,7 +28,9 @@ function sentencesOf(text: string, className: string, code: string): string[] {
   const find = (before: string) =>
     [...text.matchAll(new RegExp(`${before}(${literals})`, 'g'))].map(([, found]) => joined(found!))
   const thrown = [
-    ...text.matchAll(new RegExp(`= (${literals})\\s*throw new ${className}\\(\\s*(?:\\w+,\\s*)?'${code}',`, 'g')),
+    ...text.matchAll(
+      new RegExp(`= (${literals})\\s*(?:throw|reject\\() ?new ${className}\\(\\s*(?:\\w+,\\s*)?'${code}',`, 'g'),
+    ),
   ]
   const made = new RegExp(
     `function (\\w+)\\((\\w+): string\\): ${className} \\{\\s*return new ${className}\\(\\s*'${code}',\\s*(\\w+|${literals})`,

@@ -146,4 +146,10 @@ describe('what is said at start', () => {
     expect(await noticesOf(api('any', m2m), { SERVICE_ENV: 'test' })).not.toContain('REDIS_URL')
     expect(await noticesOf(api('any', open), {})).not.toContain('REDIS_URL')
   })
+
+  it('warns of production whose metrics are open to anybody', async () => {
+    expect(await noticesOf(api('any', open), {})).toContain('anybody can read /metrics')
+    expect(await noticesOf(api('any', open), { METRICS_TOKEN: 'hunter2' })).not.toContain('/metrics')
+    expect(await noticesOf(api('any', open), { SERVICE_ENV: 'test' })).not.toContain('/metrics')
+  })
 })

@@ -337,6 +337,16 @@ describe('over Kafka', () => {
     )
   })
 
+  it('a copy that is read late is a replay for as long as uses are remembered after reading (75)', async () => {
+    const token = signed()
+    const verifier = inventory()
+    const first = written({ maximumAgeSeconds: 7_200 })
+    const copy = { ...first, partition: 1, timestamp: first.timestamp + 30_000 }
+    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
+    time += 7_000_000
+    expect(await reasonOf(verifier.verify(token, copy)), 'in a partition that lags by two hours').toBe('replayed')
+  })
+
   it('the word of a writer about the time counts for nothing: the clock here does', async () => {
     const created = (changes: Partial<ReceivedKafkaRecord> = {}) => written({ timestampType: 'create', ...changes })
     const token = signed()

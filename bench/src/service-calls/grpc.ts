@@ -14,7 +14,7 @@ import type { Figure } from '../figures.ts'
 import { addedCost, microsecondsOfOne } from './added-cost.ts'
 import { message, type Parties, receiver } from './parties.ts'
 
-const callsARound = 500
+const callsARound = 200
 const path = '/shop.Inventory/DecreaseStock'
 
 /** A unary call of grpc-js with JSON messages; then signed, and behind a guard. */

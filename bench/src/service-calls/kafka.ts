@@ -7,7 +7,7 @@ import { addedCost, processorMicroseconds } from './added-cost.ts'
 import { startBroker } from './broker.ts'
 import { message, type Parties } from './parties.ts'
 
-const messagesARound = 1_000
+const messagesARound = 500
 const messagesASend = 50
 
 /** Sent fifty at a time and consumed one after the other, by the same loop: with a token in the header, and without. */

@@ -3,7 +3,7 @@ import { createServiceSigner, type ServiceSigner } from '@countersign/client'
 import { createServiceTokenVerifier, type ServiceTokenVerifier } from '@countersign/guard'
 import { createMemorySingleUse } from '@countersign/limits'
 import { httpBinding, importPublicJwk } from '@countersign/tokens'
-import { microsecondsOfOne } from './added-cost.ts'
+import { bestOfEach, microsecondsOfOne } from './added-cost.ts'
 
 export const receiver = 'inventory-service'
 
@@ -25,10 +25,9 @@ export async function createParties(): Promise<Parties> {
   const binding = httpBinding({ method: 'POST', target: '/', content: new Uint8Array() })
   const token = signer.sign({ audience: receiver, binding })
   const input = Buffer.from(token.slice(0, token.lastIndexOf('.')))
-  const rawMicroseconds = await microsecondsOfOne(2_000, () => {
-    if (!verify(null, input, key.key, sign(null, input, privateKey))) throw new Error('the signature does not verify')
-  })
-  return { signer, verifier, rawMicroseconds }
+  const signAndVerify = () => verify(null, input, key.key, sign(null, input, privateKey))
+  const { raw } = await bestOfEach({ raw: () => microsecondsOfOne(200, signAndVerify) })
+  return { signer, verifier, rawMicroseconds: raw }
 }
 
 /** A request of about 300 bytes, as they are. */

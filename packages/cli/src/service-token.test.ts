@@ -219,6 +219,12 @@ describe('countersign service token verify', () => {
     }
   })
 
+  it('does not say of a bound token that it may be used again, because md5 ones would be taken also', async () => {
+    const token = await tokenFor(['--to', 'inventory', ...stock])
+    const { stderr } = await verify([token, '--as', 'inventory', ...stock, '--profile', 'md5'])
+    expect(stderr).toBe('Whether it was used before was not looked at, and it is not used up by this.\n')
+  })
+
   const changed = (from: string, to: string) => stock.map((one) => (one === from ? to : one))
   it.each<[string, string[], string, string]>([
     ['another method', changed('POST', 'PUT'), 'method', 'the token is for the method "POST", the call has "PUT"'],
@@ -227,7 +233,7 @@ describe('countersign service token verify', () => {
     ['another body', changed('{"n":1}', '{"n": 1}'), 'digest', 'another content'],
     ['another receiver', ['--as', 'billing', ...stock], 'aud', 'the token is for "inventory-service"'],
     ['another tenant', ['--tenant', 'shop', ...stock], 'tenant', 'the token is for no tenant'],
-    ['another transport', ['--topic', 't', '--message', '{"n":1}'], 'topic', 'the call has "t"'],
+    ['another transport', ['--topic', 't', '--message', '{"n":1}'], 'topic', 'not for a call with a topic'],
   ])('says of %s what differs, with exit 1', async (_, args, reason, says) => {
     const token = await tokenFor(['--to', 'inventory', ...stock])
     const all = [token, ...(args.includes('--as') ? [] : ['--as', 'inventory']), ...args]

@@ -79,6 +79,15 @@ it('says since when a token is expired, and that another type of token is no acc
   expect(stdout).toContain('This token would be refused.')
 })
 
+it('says who judges service tokens', async () => {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const { stdout } = await cli.run('token inspect -', {
+    stdin: `${part({ alg: 'EdDSA', typ: 'm2m+jwt' })}.${part({ iss: 'order-service' })}.${part({})}`,
+    env: orders,
+  })
+  expect(stdout).toMatch(/REFUSED {2}its type is "m2m\+jwt".*countersign service token verify/)
+})
+
 it('says of something else entirely that it is no token', async () => {
   const { code, json } = await inspect('hello')
   expect(code).toBe(1)

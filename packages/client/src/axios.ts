@@ -1,3 +1,4 @@
+import { serviceTokenHeaders } from '@countersign/tokens'
 import {
   type AxiosAdapter,
   AxiosHeaders,
@@ -10,7 +11,6 @@ import { refusesToken } from './authorized-fetch.ts'
 import { absoluteUrl, isRedirect, isStream, type Outcome, outcomeOf } from './axios-attempt.ts'
 import type { CountersignClient } from './client.ts'
 import { ClientError } from './client-error.ts'
-import { tokenHeaders } from './service-token/signed-call.ts'
 
 export { signAxios } from './service-token/sign-axios.ts'
 
@@ -43,7 +43,7 @@ async function sendAuthorized(
 
   const first = await attempt(token.accessToken)
   // A service token that came along is used up by the first attempt.
-  const isOnce = isStream(config.data) || tokenHeaders.some((name) => config.headers.has(name))
+  const isOnce = isStream(config.data) || serviceTokenHeaders.some((name) => config.headers.has(name))
   if (!refuses(first) || isOnce) return settle(first, config)
   const other = await client.tokenFor(url.href, { refused: token.accessToken, signal }).catch(() => undefined)
   if (other === undefined) return settle(first, config)

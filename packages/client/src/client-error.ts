@@ -34,8 +34,9 @@ export interface ClientErrorDetails {
 export class ClientError extends Error {
   override readonly name = 'ClientError'
   readonly code: ClientErrorCode
-  readonly status?: number
-  readonly retryAfterSeconds?: number
+  // Declared only, so that an error without them is not printed as having them undefined.
+  declare readonly status?: number
+  declare readonly retryAfterSeconds?: number
 
   constructor(code: ClientErrorCode, message: string, details: ClientErrorDetails = {}) {
     super(message)

@@ -1,4 +1,4 @@
-export { callerOf } from './grpc/admitted-caller.ts'
+export { callerOf, type GuardedCall } from './grpc/admitted-caller.ts'
 export { admitGrpc, type GrpcGuardOptions, guardGrpc } from './grpc/guard-grpc.ts'
 export type { GrpcAdmission, HandlerOptions } from './grpc/guarded-handler.ts'
 export type { GrpcTokenVerifier, IncomingGrpcCall } from './grpc/incoming-call.ts'

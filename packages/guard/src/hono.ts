@@ -53,7 +53,16 @@ function dropPayloadHeaders({ req }: Context<GuardedVariables>, incoming: Incomi
  */
 function asSeen(context: Context<GuardedVariables>, incoming: IncomingMessage | undefined): RequestLike {
   const { raw } = context.req
-  if (incoming !== undefined) return { ...nodeRequest(incoming), headers: raw.headers }
+  if (incoming !== undefined) {
+    const { readContent, ...request } = nodeRequest(incoming)
+    return { ...request, headers: raw.headers, readContent: async (size) => keep(incoming, await readContent!(size)) }
+  }
   const { headers, url, method } = raw
   return { headers, url, method, incoming: raw, readContent: (maximumBytes) => readFetchContent(raw, maximumBytes) }
+}
+
+/** Where @hono/node-server looks for content first; from version 2 on it takes no stream that was read, put back or not. */
+function keep(incoming: IncomingMessage & { rawBody?: Uint8Array }, content: Uint8Array): Uint8Array {
+  incoming.rawBody = content
+  return content
 }

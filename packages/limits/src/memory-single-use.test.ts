@@ -43,10 +43,10 @@ describe('createMemorySingleUse', () => {
   it('stays fast when it is full and flooded', () => {
     const { used, clock } = onClock(100_000)
     for (let index = 0; index < 100_000; index += 1) used.firstUse(String(index), clock.seconds + 60)
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     for (let index = 0; index < 50_000; index += 1)
       expectCapacity(() => used.firstUse(`more-${index}`, clock.seconds + 60))
-    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect(process.cpuUsage(before).user).toBeLessThan(3_000_000)
   })
 
   it('says since when it remembers', () => {

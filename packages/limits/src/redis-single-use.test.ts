@@ -110,7 +110,7 @@ describe.skipIf(withoutOwnRedis)('createRedisSingleUse, when Redis is in trouble
     const { port } = new URL(main.url)
     await replica.client.replicaOf('127.0.0.1', Number(port))
     expect(await used.use('a', inAMinute(), { issuedAt })).toBe('first')
-    await main.client.wait(1, 5_000)
+    await expect.poll(() => main.client.wait(1, 5_000), { timeout: 30_000 }).toBe(1)
     await new Promise((resolve) => setTimeout(resolve, 50))
     await main.kill()
     await replica.client.sendCommand(['REPLICAOF', 'NO', 'ONE'])

@@ -1,3 +1,4 @@
+import { serviceTokenHeaders } from '@countersign/tokens'
 import { pathTemplate } from './description.ts'
 import type { AuthOptions, JsonSchema } from './document/service-document.ts'
 import type { Operation } from './operation.ts'
@@ -93,7 +94,7 @@ function securitySchemes({ sessionCookie }: ServiceSettings): object {
     serviceToken: {
       type: 'apiKey',
       in: 'header',
-      name: 'x-m2m-token',
+      name: serviceTokenHeaders[0],
       description: 'A JWT that the sender signs for exactly this request',
     },
     session: { type: 'http', scheme: 'bearer' },

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { readServiceDocument } from './document/read-service-document.ts'
 import { createService } from './service.ts'
 import { createWorld, logLines } from './world.fixture.ts'
 
@@ -49,4 +50,10 @@ it('the example of the README runs', async () => {
     await rm(file)
     await world[Symbol.asyncDispose]()
   }
+})
+
+it('the document in the README of the project is one', async () => {
+  const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
+  const [, document] = /```yaml\n([\s\S]*?)```/.exec(readme)!
+  expect(readServiceDocument(document).businessApis.map(({ name }) => name)).toEqual(['decreaseStock'])
 })

@@ -37,8 +37,9 @@ export interface ServiceErrorDetails {
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
   readonly code: ServiceErrorCode
-  readonly position?: Position
-  readonly faults?: readonly DocumentFault[]
+  // Declared only, so that an error without them is not printed as having them undefined.
+  declare readonly position?: Position
+  declare readonly faults?: readonly DocumentFault[]
 
   constructor(code: ServiceErrorCode, message: string, details: ServiceErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })

@@ -4,6 +4,7 @@ import {
   createServiceTokenVerifier,
   findServiceToken,
   GuardConfigurationError,
+  GuardError,
   mergeAccessLists,
   type RequestLike,
   receiverFromEnvironment,
@@ -11,8 +12,10 @@ import {
   type ServiceTokenOptions,
   type ServiceTokenVerifier,
 } from '@countersign/guard'
+import { createAuditTrail } from './audit-trail.ts'
 import type { ServiceMetrics } from './metrics.ts'
 import type { Operation } from './operation.ts'
+import { Problem } from './problem.ts'
 import type { ServiceTokenCheck } from './rest/service-token-check.ts'
 import type { ServiceLogger } from './service-context.ts'
 import type { ServiceSettings } from './settings/settings.ts'
@@ -71,6 +74,7 @@ function fromEnvironment({
   const receiver = receiverFromEnvironment({ ...environment, ...(extras.keys && { JWKS_URL: 'given in code' }) })
   const merged = mergeAccessLists(receiver.options, lists)
   const uses = extras.uses === undefined ? createTokenUses(settings, log, now) : givenUses(extras.uses)
+  const trail = createAuditTrail(environment, receiver.options.name, log)
   const verifier = createServiceTokenVerifier({
     ...receiver.options,
     ...extras,
@@ -84,6 +88,7 @@ function fromEnvironment({
     now,
     onValidation(event) {
       metrics.onValidation(event)
+      trail.report(event)
       extras.onValidation?.(event)
     },
   })
@@ -98,7 +103,10 @@ function fromEnvironment({
     notices: [...receiver.notices, ...unenforced, ...uses.notices],
     open: () => uses.open(),
     ready: () => uses.ready(),
-    close: () => uses.close(),
+    async close() {
+      await trail.close()
+      await uses.close()
+    },
   }
 }
 
@@ -108,10 +116,17 @@ function httpCheck(verifier: ServiceTokenVerifier): ServiceTokenCheck {
     carries: (request) => findServiceToken(request) !== undefined,
     verify: async (request, content) => {
       const { headers, rawHeaders, url, method } = request
-      const call: RequestLike = { headers, rawHeaders, url, method, readContent: () => content() }
+      const call: RequestLike = { headers, rawHeaders, url, method, readContent: () => content().catch(refuseUnread) }
       return (await guard.verify(call, { serviceToken: 'required' })) as ServiceCaller
     },
   }
+}
+
+/** In the guard's terms: what cannot be read is the caller's fault, and no outage here. */
+function refuseUnread(error: unknown): never {
+  if (!(error instanceof Problem)) throw error
+  const { status, code: reason, message } = error
+  throw new GuardError({ code: status === 413 ? 'body_too_large' : 'invalid_request', reason, message, realm: '' })
 }
 
 function givenUses(memory: NonNullable<ServiceTokenExtras['uses']>): TokenUses {

@@ -17,7 +17,7 @@ import { createRestTransport } from './rest/rest-transport.ts'
 import type { EventPublisher, ServiceActions, ServiceLogger } from './service-context.ts'
 import { createServiceTokens, type ServiceTokenExtras } from './service-tokens.ts'
 import { createSessions, type VerifySession } from './session/create-sessions.ts'
-import { readSettings } from './settings/settings.ts'
+import { readSettings, type ServiceSettings } from './settings/settings.ts'
 import { createSigning } from './signing.ts'
 import { startAndStop } from './start-and-stop.ts'
 
@@ -110,7 +110,12 @@ export async function createService(document: unknown, options: CreateServiceOpt
   const lifetime = startAndStop({
     log,
     checks: () => [...signing.faults(described.actions), ...serviceTokens.faults, ...kafka.faults],
-    notices: () => [...serviceTokens.notices, ...sessions.notices(operations), ...publisher.notices(described.actions)],
+    notices: () => [
+      ...serviceTokens.notices,
+      ...sessions.notices(operations),
+      ...publisher.notices(described.actions),
+      ...metricsNotices(settings),
+    ],
     resources: [signing, sessions, serviceTokens, grpcCalls, publisher],
   })
   const grpc = createGrpcTransport({ ...runtime, ready: lifetime.ready })
@@ -168,6 +173,11 @@ const neverGone = new AbortController().signal
 function verifierOf({ sessionVerifier }: CreateServiceOptions): VerifySession | undefined {
   if (sessionVerifier === undefined || typeof sessionVerifier === 'function') return sessionVerifier
   return (token) => sessionVerifier.verify(token)
+}
+
+/** They tell who calls, how often, and what was refused. */
+function metricsNotices({ isProduction, metricsToken }: ServiceSettings): string[] {
+  return isProduction && metricsToken === undefined ? ['anybody can read /metrics; set METRICS_TOKEN'] : []
 }
 
 function listsOf({ serviceOptions }: ServiceDocument) {

@@ -39,10 +39,13 @@ export interface Signing {
 
 /** Throws ServiceError `invalid_environment` for a name, key or address that cannot be used; without a key nothing is signed. */
 export function createSigning(options: SigningOptions): Signing {
-  const { settings, services = {} } = options
-  const name = settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!))
-  const directory = usable(() =>
-    createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
+  const { environment, settings, services = {} } = options
+  const name =
+    settings.name === undefined ? 'service' : usable(() => serviceName(settings.name!), 'SERVICE_SHORT_NAME: ')
+  const directory = usable(
+    () =>
+      createServiceDirectory({ serviceUrl: settings.serviceUrl, services: { ...settings.serviceUrls, ...services } }),
+    'SERVICE_URL or SERVICE_URLS: ',
   )
   const signer = usable(() => signerOf(options))
   const isService = (url: URL) => directory.audienceOf(url.href) !== url.origin
@@ -60,9 +63,17 @@ export function createSigning(options: SigningOptions): Signing {
     keys: () => signer?.jwks() ?? { keys: [] },
     faults(actions) {
       if (signer !== undefined || !needsKey(actions, settings)) return []
-      if (settings.name === undefined)
-        return ['SERVICE_SHORT_NAME is not set; it is what the service signs as, such as order']
-      return ['its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE']
+      return [
+        // In the words of the guard, so that it is told once.
+        ...(settings.name === undefined
+          ? ['SERVICE_SHORT_NAME is not set; it says the name of this service, such as inventory']
+          : []),
+        ...(hasKey(environment)
+          ? []
+          : [
+              'its actions sign what they send, and there is no key: set SERVICE_SECRET_KEY or SERVICE_SECRET_KEY_FILE; make one with: countersign service keygen',
+            ]),
+      ]
     },
     close: () => signer?.close(),
   }
@@ -79,11 +90,11 @@ function signerOf({ environment, settings, log, now }: SigningOptions): ServiceS
   })
 }
 
-function usable<Result>(make: () => Result): Result {
+function usable<Result>(make: () => Result, variable = ''): Result {
   try {
     return make()
   } catch (error) {
-    throw new ServiceError('invalid_environment', (error as Error).message)
+    throw new ServiceError('invalid_environment', `${variable}${(error as Error).message}`)
   }
 }
 

@@ -55,8 +55,8 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
   async function start(): Promise<void> {
     state = 'starting'
     try {
-      const faults = checks()
-      if (faults.length > 0) throw new ServiceError('cannot_start', `the service cannot start: ${faults.join('; ')}`)
+      const faults = [...new Set(checks())]
+      if (faults.length > 0) throw new ServiceError('cannot_start', `the service cannot start: ${listed(faults)}`)
       for (const notice of notices()) log.warn({}, notice)
       for (const resource of resources) await resource.open?.()
       for (const transport of transports) await transport.start()
@@ -89,4 +89,9 @@ export function startAndStop({ log, checks, notices, resources }: LifetimeOption
       if (end.status === 'rejected') log.error({ err: describeError(end.reason) }, 'a transport did not stop in order')
     for (const resource of resources.toReversed()) await resource.close?.()
   }
+}
+
+/** As the faults of a document: each on a line of its own. */
+function listed(faults: readonly string[]): string {
+  return faults.length === 1 ? faults[0]! : faults.map((fault) => `\n- ${fault}`).join('')
 }

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createService } from './service.ts'
 import { createWorld, listen, logLines, type World } from './world.fixture.ts'
@@ -23,7 +24,7 @@ describe('a service that cannot start', () => {
     })
     await expect(service.start()).rejects.toMatchObject({
       code: 'cannot_start',
-      message: `HTTP cannot listen on 127.0.0.1:${port} (EADDRINUSE)`,
+      message: `HTTP cannot listen on 127.0.0.1:${port} (EADDRINUSE); set HTTP_PORT and HTTP_HOST`,
     })
     taken.close()
   })
@@ -32,7 +33,7 @@ describe('a service that cannot start', () => {
     [{ JWKS_URL: '' }, 'JWKS_URL is not set'],
     [{ JWKS_URL: 'https://keys.example/jwks.json' }, '$service'],
     [{ SERVICE_SHORT_NAME: '' }, 'SERVICE_SHORT_NAME is not set'],
-    [{ ALLOWED_M2M_CLIENTS: 'Not A Name' }, 'allowList'],
+    [{ ALLOWED_M2M_CLIENTS: 'Not A Name' }, 'ALLOWED_M2M_CLIENTS: "Not A Name"'],
     [{ REDIS_URL: 'redis://:hunter2@127.0.0.1:9' }, 'Redis at 127.0.0.1:9 cannot be used'],
   ])('verifies no token without what that takes (%o)', async (environment, sentence) => {
     const start = async () => {
@@ -48,8 +49,45 @@ describe('a service that cannot start', () => {
     expect(error.message).not.toContain('hunter2')
   })
 
+  it('names everything that is in its way, each once and on a line of its own', async () => {
+    const document = {
+      businessApis: [{ ...api('any', m2m).businessApis[0], kafkaSettings: { requestTopic: 'a.topic' } }],
+      actions: { publishEventActions: [{ name: 'tell', topic: 'b.topic', message: '{}' }] },
+    }
+    const service = await createService(document, { handlers: { any: () => 1 }, environment: {} })
+    const error = await service.start().catch((cause) => cause)
+    expect(error.message.split('\n- ')).toEqual([
+      'the service cannot start: ',
+      expect.stringContaining('SERVICE_SHORT_NAME is not set'),
+      expect.stringContaining('set SERVICE_SECRET_KEY'),
+      expect.stringContaining('set KAFKA_BROKERS'),
+    ])
+    expect(inspect(error)).not.toContain('undefined')
+  })
+
+  it.each([{ SERVICE_URL: 'http://stock' }, { SERVICE_SHORT_NAME: 'Inventory' }])(
+    'names the variable that cannot be used: %o',
+    async (environment) => {
+      const made = createService(api('any', open), {
+        handlers: { any: () => 1 },
+        environment,
+      })
+      const [name] = Object.keys(environment)
+      await expect(made).rejects.toMatchObject({
+        code: 'invalid_environment',
+        message: expect.stringMatching(new RegExp(`^${name}\\b`)),
+      })
+    },
+  )
+
   it('names all variables that cannot be used', async () => {
-    const environment = { HTTP_PORT: '70000', KAFKA_BROKERS: 'nowhere', TENANT_HOST: 'shop.example', LOG_LEVEL: 'loud' }
+    const environment = {
+      REDIS_URL: 'redis',
+      HTTP_PORT: '70000',
+      KAFKA_BROKERS: 'nowhere',
+      TENANT_HOST: 'shop.example',
+      LOG_LEVEL: 'loud',
+    }
     const error = await world
       .create('badly', api('any', open), { handlers: { any: () => 1 }, environment })
       .catch((cause) => cause)
@@ -107,5 +145,11 @@ describe('what is said at start', () => {
     expect(await noticesOf(api('any', m2m), {})).toContain('set REDIS_URL')
     expect(await noticesOf(api('any', m2m), { SERVICE_ENV: 'test' })).not.toContain('REDIS_URL')
     expect(await noticesOf(api('any', open), {})).not.toContain('REDIS_URL')
+  })
+
+  it('warns of production whose metrics are open to anybody', async () => {
+    expect(await noticesOf(api('any', open), {})).toContain('anybody can read /metrics')
+    expect(await noticesOf(api('any', open), { METRICS_TOKEN: 'hunter2' })).not.toContain('/metrics')
+    expect(await noticesOf(api('any', open), { SERVICE_ENV: 'test' })).not.toContain('/metrics')
   })
 })

@@ -51,7 +51,13 @@ describe('a service that stops', () => {
 
   it('tells whoever comes on a connection that is kept alive', async () => {
     const hold = Promise.withResolvers<void>()
-    const handlers = { wait: () => hold.promise }
+    const entered = Promise.withResolvers<void>()
+    const handlers = {
+      wait: () => {
+        entered.resolve()
+        return hold.promise
+      },
+    }
     const service = await world.start('kept', api('wait', open), { handlers })
     const { hostname, port, host } = new URL(service.url)
     const kept = connect(Number(port), hostname).on('error', () => {})
@@ -60,7 +66,7 @@ describe('a service that stops', () => {
     const pending = fetch(`${service.url}/wait`, { method: 'POST' })
     // Half a request: this connection is not idle, and so it is not closed.
     kept.write(`GET /readyz HTTP/1.1\r\nHost: ${host}\r\n`)
-    await expect.poll(() => world.log.lines.length).toBeGreaterThan(0)
+    await entered.promise
     await new Promise((done) => setTimeout(done, 100))
     const stopped = service.stop()
     kept.write('\r\n')

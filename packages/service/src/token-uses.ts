@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ServiceTokenUses } from '@countersign/guard'
 import { createMemorySingleUse, createRedisSingleUse, type RedisClient } from '@countersign/limits'
-import { describeError } from './log/describe-error.ts'
+import { describeError, reasonOf } from './log/describe-error.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
 import type { ServiceSettings } from './settings/settings.ts'
@@ -70,8 +70,8 @@ function inRedis(url: string, log: ServiceLogger, now: () => number): TokenUses 
 
 /** Whoever asks whether we are ready does not wait long. */
 const answerMilliseconds = 1_000
-/** No command of ours takes a Redis that works so long. */
-const silentMilliseconds = 5_000
+/** No command of ours takes a Redis that works so many looks, one a second. */
+const mostSilentLooks = 5
 
 interface Connection extends RedisClient {
   close(): void
@@ -83,23 +83,24 @@ interface Connection extends RedisClient {
  */
 function replacingSilent(client: Client, log: ServiceLogger): Connection {
   let unanswered = 0
-  let since = 0
+  // Counted in looks, not in time: a process that was held up itself has not heard what Redis answered.
+  let silentLooks = 0
   const watch = setInterval(() => {
-    if (unanswered === 0 || performance.now() - since < silentMilliseconds) return
+    silentLooks = unanswered === 0 ? 0 : silentLooks + 1
+    if (silentLooks <= mostSilentLooks) return
     log.warn({}, 'Redis has answered nothing for 5 seconds; connecting anew')
-    since = performance.now()
+    silentLooks = 0
     client.destroy()
     client.connect().catch(() => {})
   }, 1_000).unref()
   return {
     async sendCommand(words) {
-      if (unanswered === 0) since = performance.now()
       unanswered += 1
       try {
         return await client.sendCommand(words)
       } finally {
         unanswered -= 1
-        since = performance.now()
+        silentLooks = 0
       }
     },
     close() {
@@ -150,9 +151,4 @@ async function refuseEviction(client: RedisClient): Promise<void> {
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction'
   if (limit === '0' || policy === 'noeviction') return
   throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set noeviction`)
-}
-
-function reasonOf(error: unknown): string {
-  const { message, code } = error as Error & { code?: string }
-  return message || code || 'it did not answer'
 }

@@ -56,4 +56,5 @@ export {
   type ServiceTokenSignerOptions,
 } from './service-token/service-token-signer.ts'
 export { parseTokenMessage } from './service-token/token-message.ts'
+export { type ServiceTokenHeader, serviceTokenFields, serviceTokenHeaders } from './service-token/token-places.ts'
 export { TokenError, type TokenErrorCode } from './token-error.ts'

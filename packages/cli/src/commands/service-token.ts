@@ -119,7 +119,7 @@ async function verify(argument: string | undefined, options: VerifyOptions): Pro
   ])
   writeLine(`\n${paint('green', `${verdict.receiver} would take this token for this call.`)}`)
   note(
-    profile === 'md5'
+    claims.req === undefined
       ? 'Tokens of the md5 profile may be used again, at any receiver, until they expire.'
       : 'Whether it was used before was not looked at, and it is not used up by this.',
   )

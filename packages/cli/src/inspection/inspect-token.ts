@@ -71,7 +71,7 @@ function parse(token: string): ParsedJws | TokenError {
 function judgeType({ header }: ParsedJws): Finding {
   const type = header.typ?.toLowerCase().replace(/^application\//, '')
   if (type === 'at+jwt') return { check: 'type', verdict: 'good', says: 'it is an access token (typ at+jwt)' }
-  const says = `its type is ${header.typ === undefined ? 'not given' : JSON.stringify(header.typ)}, but an access token says "at+jwt" (RFC 9068): it is another kind of token`
+  const says = `its type is ${header.typ === undefined ? 'not given' : JSON.stringify(header.typ)}, but an access token says "at+jwt" (RFC 9068): it is another kind of token${type === 'm2m+jwt' ? '; a service token is judged by: countersign service token verify' : ''}`
   return { check: 'type', verdict: 'refused', says }
 }
 

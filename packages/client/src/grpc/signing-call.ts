@@ -1,10 +1,9 @@
-import { type CallBinding, grpcBinding } from '@countersign/tokens'
+import { type CallBinding, grpcBinding, serviceTokenHeaders } from '@countersign/tokens'
 import { InterceptingCall, type InterceptorOptions, Metadata, status } from '@grpc/grpc-js'
+import type { ServiceSigner } from '../service-token/service-signer.ts'
 
-/** What signs: a ServiceSigner is one. */
-export interface CallSigner {
-  sign(call: { audience: string; binding: CallBinding; tenant?: string }): string
-}
+/** What signing a call needs of `createServiceSigner`. */
+export type CallSigner = Pick<ServiceSigner, 'sign'>
 
 type NextCall = ConstructorParameters<typeof InterceptingCall>[0]
 type Listener = NonNullable<Parameters<NextCall['start']>[1]>
@@ -75,8 +74,8 @@ export class SigningCall extends InterceptingCall {
     if (token === undefined) return
     const { metadata, listener, deadlineTimer } = this.#held!
     const signed = metadata.clone()
-    for (const name of tokenNames) signed.remove(name)
-    signed.set(tokenNames[0], token)
+    for (const name of serviceTokenHeaders) signed.remove(name)
+    signed.set(serviceTokenHeaders[0], token)
     clearTimeout(deadlineTimer)
     this.#held = undefined
     this.#next.start(signed, listener)
@@ -133,7 +132,6 @@ export class SigningCall extends InterceptingCall {
   }
 }
 
-const tokenNames = ['x-m2m-token', 'm2m-token'] as const
 const longestTimerMilliseconds = 2 ** 31 - 1
 
 function messageOf(error: unknown): string {

@@ -4,16 +4,15 @@ import {
   kafkaRecordBinding,
   md5MessageHash,
   parseJson,
+  serviceTokenFields,
+  serviceTokenHeaders,
   withoutTokenFields,
 } from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
+import type { ServiceSigner } from '../service-token/service-signer.ts'
 
 /** What signing a record needs of `createServiceSigner`. */
-export interface RecordSigner {
-  readonly profile: 'm2m' | 'md5'
-  sign(call: { audience: string; binding: CallBinding; tenant?: string }): string
-  signMd5(requestHash: string): string
-}
+export type RecordSigner = Pick<ServiceSigner, 'profile' | 'sign' | 'signMd5'>
 
 /** Where the token rides: in the record header `m2m-token`, or inside the message as `M2MToken`. */
 export type RecordCarrier = 'header' | 'payload'
@@ -40,7 +39,7 @@ export interface SignedRecord {
 }
 
 /** The record header of the token. */
-export const tokenHeader = 'm2m-token'
+export const tokenHeader = serviceTokenHeaders[1]
 
 /**
  * The record as it is to be sent, with a new token that is bound to its topic, key and value, and good once. Every
@@ -58,7 +57,7 @@ export function signRecord(
   const value = serialized(record.value)
   const headers = otherHeaders(record.headers)
   const message = options.carrier === 'payload' || signer.profile === 'md5' ? jsonObject(value) : undefined
-  const signing: Signing = { signer, audience: `kafka:${topic}`, tenant: options.tenant }
+  const sign = (binding: CallBinding) => signer.sign({ audience: `kafka:${topic}`, binding, tenant: options.tenant })
 
   if (signer.profile === 'md5') {
     if (message === undefined) throw notSignable('the md5 profile binds JSON objects only, and this message is none')
@@ -67,25 +66,15 @@ export function signRecord(
     return { topic, key, value, headers: [...headers, [tokenHeader, Buffer.from(token)]] }
   }
   if (message !== undefined) {
-    const token = sign(signing, kafkaMessageBinding({ topic, key, message }))
+    const token = sign(kafkaMessageBinding({ topic, key, message }))
     return { topic, key, value: withToken(message, token), headers }
   }
-  const token = sign(signing, kafkaRecordBinding({ topic, key, value }))
+  const token = sign(kafkaRecordBinding({ topic, key, value }))
   return { topic, key, value, headers: [...headers, [tokenHeader, Buffer.from(token)]] }
 }
 
-interface Signing {
-  signer: RecordSigner
-  audience: string
-  tenant: string | undefined
-}
-
-function sign({ signer, audience, tenant }: Signing, binding: CallBinding): string {
-  return signer.sign({ audience, binding, ...(tenant === undefined ? {} : { tenant }) })
-}
-
 function withToken(message: object, token: string): Buffer {
-  return Buffer.from(JSON.stringify({ ...message, M2MToken: token }))
+  return Buffer.from(JSON.stringify({ ...message, [serviceTokenFields[0]]: token }))
 }
 
 function bytesOf(value: Uint8Array | string | null): Buffer | null {
@@ -128,7 +117,7 @@ function otherHeaders(headers: RecordToSign['headers']): (readonly [string, Buff
   return kept
 }
 
-const tokenNames = new Set([tokenHeader, 'x-m2m-token'])
+const tokenNames: ReadonlySet<string> = new Set(serviceTokenHeaders)
 
 function notSignable(message: string): ClientError {
   return new ClientError('body_not_signable', message)

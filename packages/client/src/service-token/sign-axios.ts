@@ -1,3 +1,4 @@
+import { serviceTokenHeaders } from '@countersign/tokens'
 import { type AxiosAdapter, AxiosHeaders, type AxiosInstance, getAdapter, type InternalAxiosRequestConfig } from 'axios'
 import { absoluteUrl, isRedirect, outcomeOf } from '../axios-attempt.ts'
 import { ClientError } from '../client-error.ts'
@@ -43,7 +44,7 @@ async function sendSigned(
   const headers = new AxiosHeaders(config.headers)
   headers.set(bodyHeaders)
   const token = signCall(signer, { url, method, content: content ?? new Uint8Array() }, options)
-  headers.set(options.header ?? 'x-m2m-token', token)
+  headers.set(options.header ?? serviceTokenHeaders[0], token)
   // The address and the bytes that were signed are those that are sent: nothing is left to be combined later.
   const final = { url: url.href, baseURL: undefined, params: undefined, method, headers, data: content ?? undefined }
   const noRedirect = { maxRedirects: 0, fetchOptions: { ...config.fetchOptions, redirect: 'manual' as const } }

@@ -1,18 +1,23 @@
-import { httpBinding, md5RequestHash, TokenError } from '@countersign/tokens'
+import {
+  httpBinding,
+  md5RequestHash,
+  type ServiceTokenHeader,
+  serviceTokenHeaders,
+  TokenError,
+} from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
 import type { ServiceDirectory } from './service-directory.ts'
 import type { ServiceSigner } from './service-signer.ts'
+import { currentTenant, type TenantOption } from './tenant.ts'
 
 export interface SigningOptions {
   /** Says which service is at an address. What it does not know is named by its origin. */
   directory?: ServiceDirectory
   /** The tenant that calls are made for; a function is asked for each call. */
-  tenant?: string | (() => string | undefined)
+  tenant?: TenantOption
   /** Default `x-m2m-token`. */
-  header?: 'x-m2m-token' | 'm2m-token'
+  header?: ServiceTokenHeader
 }
-
-export const tokenHeaders = ['x-m2m-token', 'm2m-token'] as const
 
 /** A request as it will stand on the wire. */
 export interface FinalCall {
@@ -28,11 +33,10 @@ export function signCall(signer: ServiceSigner, call: FinalCall, { directory, te
   const { url, method, content } = call
   const bound = { method, target: url.pathname + url.search, content }
   if (signer.profile === 'md5') return signer.signMd5(md5Hash(bound))
-  const tenantNow = typeof tenant === 'function' ? tenant() : tenant
   return signer.sign({
     audience: directory?.audienceOf(url.href) ?? url.origin,
     binding: httpBinding(bound),
-    ...(tenantNow !== undefined && { tenant: tenantNow }),
+    tenant: currentTenant(tenant),
   })
 }
 
@@ -55,7 +59,7 @@ export function refuseUnsignable(url: URL, header: (name: string) => string | un
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new ClientError('invalid_target', 'only calls to http and https addresses can be signed')
   }
-  const given = tokenHeaders.find((name) => header(name) !== undefined)
+  const given = serviceTokenHeaders.find((name) => header(name) !== undefined)
   if (given !== undefined) {
     throw new ClientError(
       'token_given',

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { serviceTokenHeaders } from '@countersign/tokens'
 import { discard, isRedirect } from '../bounded-request.ts'
 import { ClientError } from '../client-error.ts'
 import type { ServiceSigner } from './service-signer.ts'
@@ -38,7 +39,7 @@ export function createSignedFetch(signer: ServiceSigner, options: SignedFetchOpt
     const method = request.method.toUpperCase()
     const token = signCall(signer, { url, method, content: content ?? new Uint8Array() }, options)
     const headers = new Headers(request.headers)
-    headers.set(options.header ?? 'x-m2m-token', token)
+    headers.set(options.header ?? serviceTokenHeaders[0], token)
     const final = { ...init, method, headers, body: content, redirect: 'manual' as const }
     const response = await attempt().catch((error) => {
       throw withoutToken(error, token, url)

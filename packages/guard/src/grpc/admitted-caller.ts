@@ -1,4 +1,13 @@
 import type { Caller } from '../caller.ts'
+import type { ServiceTokenPayload } from '../service-token/service-caller.ts'
+
+/** A call of grpc-js as a guarded handler gets it: `GuardedCall<ServerUnaryCall<Request, Answer>>`. */
+export type GuardedCall<Call extends object> = Call & {
+  /** Undefined where a token is not required and none came. */
+  readonly caller?: Caller
+  /** The verified claims of the service token. */
+  readonly m2mPayload?: ServiceTokenPayload
+}
 
 /**
  * Who makes this call, for a handler that `guardGrpc` guards: undefined where a token is not required and none came.

@@ -14,7 +14,7 @@ export interface GrpcGuardOptions extends HandlerOptions {
 /**
  * Wraps a gRPC service so that its handlers are called for verified callers only:
  * `server.addService(...guardGrpc(verifier, definition, implementation))`. Handlers are those of grpc-js, and may be
- * async; they find the caller in `call.caller`, `call.m2mPayload` or `callerOf(call)`.
+ * async; they find the caller in `call.caller`, `call.m2mPayload` (their type is GuardedCall) or `callerOf(call)`.
  *
  * Refusals are UNAUTHENTICATED, PERMISSION_DENIED (access lists) or UNAVAILABLE (keys or store away), with
  * `m2m-error` and `m2m-reason` in the trailing metadata. A request that is one message is parsed only after the

@@ -14,17 +14,13 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import type { Caller } from '../caller.ts'
 import type { ServiceTokenOptions } from '../service-token/service-token-options.ts'
 import { createServiceTokenVerifier, type ServiceTokenVerifier } from '../service-token/service-token-verifier.ts'
+import type { GuardedCall } from './admitted-caller.ts'
 import { type GrpcGuardOptions, guardGrpc } from './guard-grpc.ts'
 import type { GrpcTokenVerifier } from './incoming-call.ts'
 
-export type AnyCall = ServerDuplexStream<unknown, unknown> & {
-  request: unknown
-  caller?: Caller
-  m2mPayload?: Record<string, unknown>
-}
+export type AnyCall = GuardedCall<ServerDuplexStream<unknown, unknown>> & { request: unknown }
 export type Handlers = Partial<
   Record<keyof typeof methods, (call: AnyCall, callback: sendUnaryData<unknown>) => unknown>
 >

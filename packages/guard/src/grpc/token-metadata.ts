@@ -1,4 +1,6 @@
+import { serviceTokenHeaders } from '@countersign/tokens'
 import type { Metadata } from '@grpc/grpc-js'
+import { payloadHeaders } from '../service-token/inbound-payload.ts'
 
 /** What a call carries: a token, none, or something that cannot be one. */
 export type CarriedToken = { readonly token: string } | { readonly fault: string } | undefined
@@ -10,15 +12,15 @@ export type CarriedToken = { readonly token: string } | { readonly fault: string
  */
 export function takeToken(metadata: Metadata): CarriedToken {
   const carried = carriedToken(metadata)
-  for (const name of [...tokenNames, 'm2mpayload']) metadata.remove(name)
+  for (const name of [...serviceTokenHeaders, ...payloadHeaders]) metadata.remove(name)
   return carried
 }
 
 function carriedToken(metadata: Metadata): CarriedToken {
-  if (tokenNames.some((name) => metadata.get(`${name}-bin`).length > 0)) {
+  if (serviceTokenHeaders.some((name) => metadata.get(`${name}-bin`).length > 0)) {
     return { fault: 'The service token belongs into x-m2m-token as text, not into binary metadata.' }
   }
-  const values = tokenNames.flatMap((name) => metadata.get(name))
+  const values = serviceTokenHeaders.flatMap((name) => metadata.get(name))
   if (values.length === 0) return undefined
   const [token] = values
   if (values.length > 1 || typeof token !== 'string' || token.includes(',')) {
@@ -26,5 +28,3 @@ function carriedToken(metadata: Metadata): CarriedToken {
   }
   return { token }
 }
-
-const tokenNames = ['x-m2m-token', 'm2m-token'] as const

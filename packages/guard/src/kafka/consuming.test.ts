@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, it, vi } from 'vitest'
-import { clients, connectKafka, createVerifier, signed, withoutKafka } from './kafka.fixture.ts'
+import { clients, connectKafka, createVerifier, signed, signedMd5, withoutKafka } from './kafka.fixture.ts'
 import type { KafkaMessage } from './kafka-record.ts'
 import type { KafkajsConsumptionOptions } from './kafkajs.ts'
 
@@ -379,6 +379,26 @@ describe.skipIf(withoutKafka).each(clients)('consuming with $name', ({ start }) 
       true,
     )
     expect((await kafka.read(`${topic}.dead-letter`, 1))[0]!.notes['m2m-reason']).toBe('digest')
+  })
+
+  it('takes messages of the md5 profile where it is told to, and only there', async () => {
+    const topic = await kafka.createTopic()
+    const willing = await consume(topic, { verifier: createVerifier({ md5: true }) })
+    const plain = await consume(topic)
+    const message = { b: 1, a: 'é' }
+    const value = (members: object) => ({ value: Buffer.from(JSON.stringify(members)) })
+    await kafka.write(
+      topic,
+      value({ ...message, M2MToken: signedMd5(message) }),
+      { ...value(message), headers: [['m2m-token', signedMd5(message)]] },
+      value({ ...message, b: 2, M2MToken: signedMd5(message) }),
+      signed(topic, { value: { n: 1 } }),
+    )
+    await vi.waitFor(() => expect([willing.handled.length, plain.handled.length]).toEqual([3, 1]), { timeout: 10_000 })
+    expect(willing.handled.map(({ payload }) => payload)).toEqual([message, message, { n: 1 }])
+    expect(plain.handled.map(({ payload }) => payload)).toEqual([{ n: 1 }])
+    const letters = await kafka.read(`${topic}.dead-letter`, 4)
+    expect(letters.map(({ notes }) => notes['m2m-reason']).sort()).toEqual(['digest', 'typ', 'typ', 'typ'])
   })
 
   it('loses nothing and refuses nothing while consumers of a group come and go', async () => {

@@ -30,21 +30,43 @@ export interface Consumption {
   readonly finished: Promise<void>
 }
 
+/** Throws GuardConfigurationError for what is missing, or else would be found out with the first record. */
 export function processingOf<Message>(
-  options: ConsumptionOptions<Message>,
+  options: ConsumptionOptions<Message> & { readonly producer: { send: unknown } },
   group: string,
   writeDeadLetter: (record: DeadLetter) => Promise<unknown>,
 ): RecordProcessing<Message> {
   const { handler, deadLetterTopic, describeFailure, patienceSeconds, logger } = options
+  if (!Array.isArray(options.topics) || options.topics.length === 0)
+    throw new GuardConfigurationError('"topics" is missing: give the topics to be read')
+  if (typeof handler !== 'function')
+    throw new GuardConfigurationError('"handler" is missing: give the function that gets each record')
+  if (typeof options.producer?.send !== 'function')
+    throw new GuardConfigurationError('"producer" is missing: without one a refused record cannot be put aside')
+  if (typeof group !== 'string' || group === '')
+    throw new GuardConfigurationError('"group" is missing: give the name of the consumer\'s group')
+  const letterTopicOf = typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic
+  if (letterTopicOf !== undefined)
+    for (const topic of options.topics) refuseCircle(topic, letterTopicOf, options.topics)
   return {
     receive: receiverOf(options, group),
     handle: handler,
     writeDeadLetter,
-    deadLetterTopic: typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic,
+    deadLetterTopic: letterTopicOf,
     group,
     describeFailure,
     patienceSeconds,
     logger,
+  }
+}
+
+/** A record that fails would be put aside where it is read again, and fail, for ever. */
+function refuseCircle(start: string, letterTopicOf: (topic: string) => string, topics: readonly string[]): void {
+  const passed = new Set<string>()
+  for (let topic = start; topics.includes(topic); topic = letterTopicOf(topic)) {
+    if (passed.has(topic))
+      throw new GuardConfigurationError(`"deadLetterTopic" leads back to ${topic}, which is read; name another topic`)
+    passed.add(topic)
   }
 }
 

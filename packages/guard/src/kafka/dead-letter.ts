@@ -1,5 +1,7 @@
+import { serviceTokenFields } from '@countersign/tokens'
 import { GuardError } from '../guard-error.ts'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
+import { tokenHeaders } from './open-record.ts'
 
 /** Why a record is put aside. */
 export interface RecordFailure {
@@ -20,8 +22,8 @@ export interface DeadLetter {
 }
 
 /**
- * The record as it was read, and in headers why it is here and where it stood. Its token is in it and worth nothing:
- * it was bound to the other topic. To process the record after all, sign it again.
+ * The record as it was read, and in headers why it is here and where it stood. Of its token the signature is cut off:
+ * one that was not used up could be put back where it came from. To process the record after all, sign it again.
  */
 export function deadLetterOf(
   record: KafkaRecord,
@@ -41,11 +43,11 @@ export function deadLetterOf(
   return {
     topic: to.topic,
     key: record.key,
-    value: record.value,
+    value: record.value === null ? null : withoutSignatures(record.value),
     headers: [
       // A writer could have sent notes of its own.
-      ...record.headers.filter(([name]) => !isNote.test(name)),
-      ...Object.entries(notes).map(([name, text]): RecordHeader => [name, Buffer.from(text)]),
+      ...record.headers.filter(([name]) => !isNote.test(name)).map(withoutSignature),
+      ...Object.entries(notes).map(([name, text]): RecordHeader => [name, Buffer.from(text.slice(0, longestNote))]),
     ],
   }
 }
@@ -55,6 +57,22 @@ export function withoutContent({ topic, headers }: DeadLetter): DeadLetter {
   const notes = headers.filter(([name]) => isNote.test(name))
   return { topic, key: null, value: null, headers: [...notes, ['m2m-content-left-out', Buffer.from('too_large')]] }
 }
+
+function withoutSignature([name, value]: RecordHeader): RecordHeader {
+  if (value === null || !tokenHeaders.has(name.toLowerCase())) return [name, value]
+  return [name, Buffer.from(value.toString('latin1').replace(/\.[^.]*$/, '.'), 'latin1')]
+}
+
+/** As senders write them; every other byte stays. */
+function withoutSignatures(value: Buffer): Buffer {
+  if (!serviceTokenFields.some((name) => value.includes(`"${name}"`))) return value
+  return Buffer.from(value.toString('latin1').replace(signedField, '$1"'), 'latin1')
+}
+
+const signedField = new RegExp(`("(?:${serviceTokenFields.join('|')})"\\s*:\\s*"[\\w-]+\\.[\\w-]+\\.)[\\w-]+"`, 'g')
+
+/** In characters: a handler's sentence may quote what it got, and notes must fit where the record did not. */
+const longestNote = 500
 
 const isNote = /^m2m-(?:error|reason|message|original-.*|consumer-group|content-left-out)$/i
 

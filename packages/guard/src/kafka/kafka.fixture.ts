@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { createMemorySingleUse } from '@countersign/limits'
 import {
+  createMd5TokenSigner,
   createServiceTokenSigner,
   generateSigningKey,
   importPublicJwk,
   kafkaMessageBinding,
   kafkaRecordBinding,
+  md5MessageHash,
 } from '@countersign/tokens'
 import { Admin, Consumer, Producer } from '@platformatic/kafka'
 import { Kafka, logLevel } from 'kafkajs'
@@ -23,7 +25,9 @@ const bootstrapBrokers = (given ?? '127.0.0.1:9092').split(',')
 const client = { clientId: 'test', bootstrapBrokers }
 
 const generated = await generateSigningKey('EdDSA')
-const verificationKey = importPublicJwk(generated.publicJwk)
+/** The public half of what `signed` signs with. */
+export const publicJwk = generated.publicJwk
+const verificationKey = importPublicJwk(publicJwk)
 
 /** A token of the order service. `madeAt`: milliseconds since the epoch. */
 function signerAt(madeAt: number, sender: string) {
@@ -74,6 +78,12 @@ export function signed(
   const binding = kafkaRecordBinding({ topic, key: keyBytes ?? null, value: bytes ?? null })
   const token = signer.sign({ audience, binding })
   return { key: keyBytes, value: bytes, headers: [['m2m-token', token]], token }
+}
+
+/** A token of the md5 profile. */
+export function signedMd5(message: object): string {
+  const key = { key: generated.privateKey, publicJwk: generated.publicJwk }
+  return createMd5TokenSigner({ name: 'order', key, now: Date.now }).sign(md5MessageHash(message))
 }
 
 /** One connection of each kind for a file of tests. */

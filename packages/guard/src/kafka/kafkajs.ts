@@ -7,6 +7,8 @@ export interface KafkajsConsumer {
   subscribe(subscription: { topics: string[]; fromBeginning?: boolean }): Promise<void>
   run(config: { eachMessage(payload: KafkajsPayload): Promise<void> }): Promise<void>
   stop(): Promise<void>
+  // biome-ignore lint/suspicious/noExplicitAny: kafkajs has one type for each of its events.
+  on(event: any, listener: (event: any) => void): unknown
 }
 
 interface KafkajsPayload {
@@ -50,6 +52,11 @@ export async function consumeKafkajs<Message = KafkaMessage>(
   )
   const stopping = new AbortController()
   const finished = Promise.withResolvers<void>()
+  consumer.on('consumer.stop', () => finished.resolve())
+  consumer.on('consumer.crash', ({ payload }) => {
+    options.logger?.error({ problem: payload.error?.message, again: payload.restart }, 'reading was interrupted')
+    if (payload.restart !== true) finished.resolve()
+  })
   await consumer.subscribe({ topics: [...options.topics], fromBeginning: options.from !== 'latest' })
   await consumer.run({
     async eachMessage(payload) {

@@ -1,4 +1,11 @@
-import { parseJson, parseTokenMessage, withoutTokenFields } from '@countersign/tokens'
+import {
+  parseJson,
+  parseTokenMessage,
+  serviceTokenFields,
+  serviceTokenHeaders,
+  withoutTokenFields,
+} from '@countersign/tokens'
+import { payloadHeaders } from '../service-token/inbound-payload.ts'
 import type { KafkaRecord, RecordHeader } from './kafka-record.ts'
 
 /** A record taken apart, before anything in it is believed. */
@@ -31,9 +38,8 @@ export function openRecord(given: KafkaRecord): OpenedRecord {
   return { record, payload, token: { text, carrier: fromHeaders.length === 1 ? 'header' : 'payload' } }
 }
 
-const tokenHeaders = new Set(['m2m-token', 'x-m2m-token'])
-const ownHeader = 'm2mpayload'
-const tokenFields = ['M2MToken', 'm2mToken'] as const
+export const tokenHeaders: ReadonlySet<string> = new Set(serviceTokenHeaders)
+const ownHeaders: ReadonlySet<string> = new Set(payloadHeaders)
 const ownField = 'm2mPayload'
 
 function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly RecordHeader[]; tokens: unknown[] } {
@@ -42,7 +48,7 @@ function takeFromHeaders(all: readonly RecordHeader[]): { headers: readonly Reco
   for (const header of all) {
     const name = header[0].toLowerCase()
     if (tokenHeaders.has(name)) tokens.push(header[1]?.toString('latin1'))
-    else if (name !== ownHeader) headers.push(header)
+    else if (!ownHeaders.has(name)) headers.push(header)
   }
   return { headers, tokens }
 }
@@ -57,17 +63,20 @@ function takeFromValue(value: Buffer | null): TakenValue {
   const object = value === null ? undefined : readObject(value)
   if (object === undefined) return { value, payload: undefined, tokens: [] }
   const { members, isStrict } = object
-  const fields = tokenFields.filter((name) => Object.hasOwn(members, name))
+  const fields = serviceTokenFields.filter((name) => Object.hasOwn(members, name))
   const payload = withoutTokenFields(members) as Record<string, unknown>
   const isTouched = fields.length > 0 || Object.hasOwn(members, ownField)
   return {
     // What a handler parses by itself must hold no more than what the guard hands over.
-    value: isTouched ? Buffer.from(JSON.stringify(payload)) : value,
+    value: isTouched ? (attempt(() => Buffer.from(JSON.stringify(payload))) ?? tooDeep) : value,
     payload: isStrict ? payload : undefined,
     // Readers may differ over what another text says, so nothing that stands in it was signed.
     tokens: fields.map((name) => (isSignable(value!) ? members[name] : undefined)),
   }
 }
+
+/** What is nested so deeply that it cannot be written again. Nobody takes this for a message, or for a tombstone. */
+const tooDeep = Buffer.alloc(0)
 
 /**
  * The members of a JSON object. Strict is what every reader reads alike (RFC 7493); what only JSON.parse takes, a
@@ -77,7 +86,7 @@ function readObject(value: Buffer): { members: Record<string, unknown>; isStrict
   if (!startsLikeObject.test(value.toString('latin1', 0, 64))) return undefined
   const strict = attempt(() => parseJson(value))
   if (isObject(strict)) return { members: strict, isStrict: true }
-  const lenient = attempt(() => JSON.parse(value.toString('utf8')))
+  const lenient: unknown = attempt(() => JSON.parse(new TextDecoder().decode(value)))
   return isObject(lenient) ? { members: lenient, isStrict: false } : undefined
 }
 
@@ -85,10 +94,13 @@ function isSignable(value: Buffer): boolean {
   return attempt(() => parseTokenMessage(value)) !== undefined
 }
 
-/** JSON allows any amount of white space in front; whoever puts more than this there hides something. */
-const startsLikeObject = /^[ \t\r\n]*(?:\{|$)/
+/**
+ * JSON allows any amount of white space in front; whoever puts more than this there hides something. A byte order mark
+ * is not JSON, but many decoders take it away.
+ */
+const startsLikeObject = /^(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{|$)/
 
-function attempt(read: () => unknown): unknown {
+function attempt<Result>(read: () => Result): Result | undefined {
   try {
     return read()
   } catch {

@@ -85,12 +85,14 @@ async function putAside<Message>(
   if (isTold) logger?.warn(details, 'a record is put aside')
   else logger?.error({ ...details, err: error }, 'a record could not be handled; it is put aside')
   let letter = deadLetterOf(record, failure, { topic: deadLetterTopic(record.topic), group })
+  let isWhole = true
   for (const delay of delays(500)) {
     try {
       await processing.writeDeadLetter(letter)
       return
     } catch (problem) {
-      if (isTooLarge(problem) && letter.value !== null) {
+      if (isTooLarge(problem) && isWhole) {
+        isWhole = false
         letter = withoutContent(letter)
         logger?.error(
           { ...details, deadLetterTopic: letter.topic },

@@ -5,7 +5,7 @@ export interface AccessLists {
   /** Senders that are refused. With one in it, the allow list is not looked at. */
   readonly blockList?: readonly string[]
   /** The only senders that pass; an empty one lets nobody pass. Left out: no such list. */
-  readonly allowList?: readonly string[]
+  readonly allowList?: readonly string[] | undefined
   /** Default true. False leaves both lists off, as outside of staging and production. */
   readonly enforceLists?: boolean
 }

@@ -61,7 +61,7 @@ describe('the environment of a receiver', () => {
     [{ SERVICE_SHORT_NAME: '' }, /SERVICE_SHORT_NAME/],
     [{ SERVICE_SHORT_NAME: 'Inventory Service' }, /SERVICE_SHORT_NAME/],
     [{ JWKS_URL: undefined }, /JWKS_URL/],
-    [{ M2M_BLOCK_LIST: 'evil service' }, /evil service/],
+    [{ M2M_BLOCK_LIST: 'evil service' }, /M2M_BLOCK_LIST: "evil service"/],
     [{ ALLOWED_M2M_CLIENTS: ',' }, /ALLOWED_M2M_CLIENTS/],
     [{ M2M_BLOCK_LIST: ' , ,' }, /M2M_BLOCK_LIST/],
   ])('is refused with %j, by name (33)', (change, why) => {

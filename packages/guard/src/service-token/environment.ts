@@ -1,6 +1,5 @@
 import { serviceName, TokenError } from '@countersign/tokens'
 import { GuardConfigurationError } from '../guard-error.ts'
-import { createAccessDecision } from './access-lists.ts'
 
 /** What the environment says of a service that receives; to be spread into `ServiceTokenOptions`. */
 export interface ReceiverSettings {
@@ -21,8 +20,8 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
   options: ReceiverSettings
   notices: readonly string[]
 } {
-  const blockList = listIn(env, 'M2M_BLOCK_LIST') ?? []
-  const allowList = listIn(env, 'ALLOWED_M2M_CLIENTS')
+  const blockList = servicesIn(env, 'M2M_BLOCK_LIST') ?? []
+  const allowList = servicesIn(env, 'ALLOWED_M2M_CLIENTS')
   const { stage, enforceLists } = stageIn(env)
   const options = {
     name: nameIn(env),
@@ -36,7 +35,6 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
     allowList,
     enforceLists,
   }
-  createAccessDecision(options)
   const listed = [...(blockList.length > 0 ? ['M2M_BLOCK_LIST'] : []), ...(allowList ? ['ALLOWED_M2M_CLIENTS'] : [])]
   const notices = enforceLists || listed.length === 0 ? [] : [`${stage} leaves ${listed.join(' and ')} off`]
   return { options, notices }
@@ -52,6 +50,13 @@ function stageIn(env: Readonly<Record<string, string | undefined>>): { stage: st
   return { stage: `${variable}=${value}`, enforceLists: enforcing.includes(value.toLowerCase()) }
 }
 
+/** A name that nobody can have would be taken for protection, so it is told at once. */
+function servicesIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {
+  const entries = listIn(env, name)
+  for (const entry of entries ?? []) fullName(entry, name)
+  return entries
+}
+
 /** Separated by commas. Empty is as good as not set; but commas alone are somebody's list that got lost. */
 function listIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {
   const text = (env[name] ?? '').trim()
@@ -62,12 +67,18 @@ function listIn(env: Readonly<Record<string, string | undefined>>, name: string)
 }
 
 function nameIn(env: Readonly<Record<string, string | undefined>>): string {
-  const name = required(env, 'SERVICE_SHORT_NAME', 'the name of this service, such as inventory')
+  return fullName(
+    required(env, 'SERVICE_SHORT_NAME', 'the name of this service, such as inventory'),
+    'SERVICE_SHORT_NAME',
+  )
+}
+
+function fullName(name: string, variable: string): string {
   try {
     return serviceName(name)
   } catch (error) {
     if (!(error instanceof TokenError)) throw error
-    throw new GuardConfigurationError(`SERVICE_SHORT_NAME: ${error.message}`)
+    throw new GuardConfigurationError(`${variable}: ${error.message}`)
   }
 }
 

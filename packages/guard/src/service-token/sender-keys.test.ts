@@ -159,6 +159,16 @@ describe('the keys of senders', () => {
     const keys = createSenderKeys({ template: template.replace('$service.localhost', '$service.invalid'), now })
     expect(await outcome(keys.keyFor('order', header(order.kid)))).toMatch(/no sender|away/)
   })
+
+  it('are never fetched from an address that a sender is called by, such as 2130706433 for 127.0.0.1 (31)', async () => {
+    // Whoever owns an address could otherwise sign as the service of that name, without being registered anywhere.
+    const template = senders.template.replace('/$service', '/order').replace('127.0.0.1', '$service')
+    const keys = createSenderKeys({ template, now })
+    for (const name of ['2130706433', '0x7f000001', '017700000001', '2852039166', '0', 'xn--a']) {
+      expect(await outcome(keys.keyFor(name, header(order.kid))), name).toBe('no sender')
+    }
+    expect([...senders.asked.keys()]).toEqual([])
+  })
 })
 
 function attempt(keys: ReturnType<typeof createSenderKeys>, name: string): Promise<unknown> {

@@ -29,7 +29,6 @@ export function createSenderKeys(options: SenderKeysOptions): Required<SenderKey
   const lookups = createAllowance(now)
 
   function sourceOf(shortName: string): JwksSource | Promise<JwksSource> {
-    if (!isServiceShortName(shortName)) return Promise.reject(unknownSender())
     const source = known.get(shortName)
     return source ?? asked.get(shortName) ?? lookUp(shortName)
   }
@@ -37,14 +36,16 @@ export function createSenderKeys(options: SenderKeysOptions): Required<SenderKey
   function lookUp(shortName: string): Promise<JwksSource> {
     const failure = failed.get(shortName)
     if (failure !== undefined && now() < failure.until) return Promise.reject(failure.error)
+    const url = isServiceShortName(shortName) ? urlOf(shortName) : undefined
+    if (url === undefined) return Promise.reject(unknownSender())
     if (!expected.has(shortName) && !lookups.take()) return Promise.reject(new Error(tooManyStrangers))
-    const looking = open(shortName).finally(() => asked.delete(shortName))
+    const looking = open(shortName, url).finally(() => asked.delete(shortName))
     asked.set(shortName, looking)
     return looking
   }
 
-  async function open(shortName: string): Promise<JwksSource> {
-    const source = createJwksSource({ url: urlOf(shortName), fetchOptions, now: options.now, cooldownSeconds })
+  async function open(shortName: string, url: string): Promise<JwksSource> {
+    const source = createJwksSource({ url, fetchOptions, now: options.now, cooldownSeconds })
     try {
       await source.keys()
     } catch (cause) {

@@ -124,11 +124,15 @@ export function noticesOf(options: ServiceTokenOptions): readonly string[] {
 }
 
 function ownName(given: string): string {
+  if (typeof given !== 'string') {
+    throw new GuardConfigurationError('"name" is missing: give the name of this service, such as inventory')
+  }
   try {
     return serviceName(given)
   } catch (error) {
-    if (!(error instanceof TokenError) && typeof given === 'string') throw error
-    throw new GuardConfigurationError(`"name" must be the name of this service: ${(error as Error).message}`)
+    if (error instanceof TokenError)
+      throw new GuardConfigurationError(`"name" must be this service's: ${error.message}`)
+    throw error
   }
 }
 

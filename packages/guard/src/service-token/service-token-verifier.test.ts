@@ -223,6 +223,20 @@ describe('access lists', () => {
     )
     expect([changed?.status, changed?.reason]).toEqual([401, 'method'])
   })
+
+  it('spare the wait for the keys of who would be refused whatever they are', async () => {
+    // On Kafka such a wait holds up every record behind it, and any writer can name senders whose keys are away.
+    senders.answer = (_request, response) => void response.writeHead(500).end()
+    const stranger = await senders.add('stranger', { now })
+    try {
+      const listed = inventory({ allowList: ['order'] })
+      expect(await reasonOf(listed.verify(stranger.forCall(call), received))).toBe('sender')
+      expect(await reasonOf(listed.verify(order.forCall(call), received))).toBe('unavailable:keys_unavailable')
+      expect(await reasonOf(inventory().verify(stranger.forCall(call), received))).toBe('unavailable:keys_unavailable')
+    } finally {
+      senders.answer = undefined
+    }
+  })
 })
 
 describe('over gRPC', () => {
@@ -321,6 +335,16 @@ describe('over Kafka', () => {
     expect(await reasonOf(verifier.verify(token, { ...late, offset: 51n })), 'read as late as the first').toBe(
       'replayed',
     )
+  })
+
+  it('a copy that is read late is a replay for as long as uses are remembered after reading (75)', async () => {
+    const token = signed()
+    const verifier = inventory()
+    const first = written({ maximumAgeSeconds: 7_200 })
+    const copy = { ...first, partition: 1, timestamp: first.timestamp + 30_000 }
+    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
+    time += 7_000_000
+    expect(await reasonOf(verifier.verify(token, copy)), 'in a partition that lags by two hours').toBe('replayed')
   })
 
   it('the word of a writer about the time counts for nothing: the clock here does', async () => {

@@ -116,13 +116,16 @@ async function keyOf(
   parsed: ParsedJws,
   shortName: string,
   profile: TokenProfile,
-  { keys, name }: ServiceTokenSettings,
+  { keys, name, refusalByLists }: ServiceTokenSettings,
 ): Promise<VerificationKey> {
   let key: VerificationKey | undefined
   try {
     key = await profile.keyFor(parsed, shortName, keys)
   } catch (error) {
     if (error instanceof TokenError) throw error
+    // Nobody is to be made to wait for keys that change nothing; nothing is proven, so that the lists are not named.
+    if (refusalByLists(serviceName(shortName)) !== undefined)
+      throw new TokenError('unknown_key', 'the keys of the sender cannot be had, and it is not let in', 'sender')
     throw unavailable(
       'keys_unavailable',
       'The keys of the sender cannot be had at the moment; try again shortly.',

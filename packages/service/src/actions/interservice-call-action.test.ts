@@ -162,6 +162,24 @@ describe('an InterserviceCallAction', () => {
     expect(outside.got.map(({ url }) => url)).toEqual(['/.well-known/service.json'])
   })
 
+  it.each([
+    ['/../payments/v1/refund', {}],
+    ['/%2e%2E/payments/v1/refund', {}],
+    ['/v1/./../../payments/v1/refund', {}],
+    ['/%2{a}%2{b}/payments/v1/refund', { a: 'e', b: 'e' }],
+    ['/..\u0001', {}],
+  ])('signs nothing for the neighbour of a service whose description leads there (%j)', async (path, context) => {
+    const apis = { findStock: { method: 'GET', path } }
+    outside.answer = () => ({ status: 200, body: JSON.stringify({ name: 'inventory-service', apis }) })
+    const service = await world.create(
+      'order',
+      { actions: { interserviceCallActions: [action('find', 'findStock', ['a', 'b'])] } },
+      { services: {}, environment: { SERVICE_URL: `${outside.origin}/$service` } },
+    )
+    await expect(service.actions.find!(context)).rejects.toMatchObject({ name: 'ActionError' })
+    expect(outside.got.map(({ url }) => url)).toEqual(['/inventory/.well-known/service.json'])
+  })
+
   it('is addressed by SERVICE_URL, with a prefix that a proxy takes off', async () => {
     outside.answer = ({ url }) =>
       url === '/inventory/.well-known/service.json'

@@ -53,8 +53,13 @@ function fillPath(action: string, { baseUrl, api }: RemoteApi, parameters: Recor
       )
     return encodeURIComponent(text)
   })
+  // Where services are mounted on paths of one host, this leads to another one, which the token would then be for.
+  if (dotSegment.test(path))
+    throw new ActionError(action, 'bad_value', `the path ${api.path} comes out with a segment that is "." or ".."`)
   return { url: new URL(baseUrl + path), rest }
 }
+
+const dotSegment = /\/(?:\.|%2e){1,2}(?=\/|$)/i
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value)

@@ -71,7 +71,7 @@ const descriptionSchema = z.object({
       path: z
         .string()
         .max(2_048)
-        .regex(/^\/(?!\/)[^?#\\\s]*$/),
+        .regex(/^\/(?!\/)[^?#\\\s\p{Cc}]*$/u),
       grpc: z.object({ service: z.string(), method: z.string(), port: z.int().min(1).max(65_535) }).optional(),
     }),
   ),

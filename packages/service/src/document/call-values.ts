@@ -1,3 +1,4 @@
+import { serviceTokenHeaders } from '@countersign/tokens'
 import { compileText, isExpression, isTemplate } from '../expressions/compile-text.ts'
 import { type Expression, toExpression } from '../expressions/expression.ts'
 import type { Data } from '../expressions/own-data.ts'
@@ -84,8 +85,9 @@ export function compileHeaders(given: unknown, report: Report): Expression<Reado
 }
 
 /** Set by the call itself, or by what carries it. */
-const ownHeaders = new Set([
-  ...['x-m2m-token', 'm2m-token', 'host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive'],
+const ownHeaders: ReadonlySet<string> = new Set([
+  ...serviceTokenHeaders,
+  ...['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive'],
   ...['upgrade', 'te', 'trailer', 'expect', 'proxy-connection'],
 ])
 

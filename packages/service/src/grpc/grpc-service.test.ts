@@ -1,3 +1,4 @@
+import { connect } from 'node:http2'
 import { createConnection } from 'node:net'
 import { Client, credentials, status } from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -188,6 +189,28 @@ describe('a document with grpcSettings', () => {
     await expect(world.start('other', document, { environment, handlers: { Open: () => ({}) } })).rejects.toMatchObject(
       { code: 'cannot_start' },
     )
+  })
+})
+
+describe('a token with characters that metadata cannot have', () => {
+  it('counts as none, and stays out of the log that the library writes', async () => {
+    const { grpcPort } = await started(() => ({}))
+    const token = world.forge('order', { sender: 'order-service' })
+    const session = connect(`http://127.0.0.1:${grpcPort}`)
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/shop.Inventory/DecreaseStock',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'x-m2m-token': `${token}\u00e9`,
+    })
+    const answered = new Promise((resolve) => stream.once('response', (headers) => resolve(headers['grpc-status'])))
+    stream.end(Buffer.alloc(5))
+    expect(await answered).toBe('16')
+    session.destroy()
+    const dropped = world.log.lines.filter((line) => line.includes('Failed to add metadata entry x-m2m-token'))
+    expect(dropped).toHaveLength(1)
+    expect(world.log.lines.join()).not.toContain(token.split('.')[2])
   })
 })
 

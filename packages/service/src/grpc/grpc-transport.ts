@@ -1,8 +1,10 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { reasonOf } from '../log/describe-error.ts'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
 import { arrivalLimit } from './arrival-limit.ts'
 import { serveHealth } from './health.ts'
+import { logOfLibrary } from './library-log.ts'
 import { fieldsWithoutPresence, type LoadedMethod, loadMethods } from './load-methods.ts'
 import { operationHandler } from './operation-handlers.ts'
 import { serveTypes } from './served-types.ts'
@@ -42,6 +44,7 @@ export function createGrpcTransport(runtime: GrpcRuntime): GrpcTransport {
     },
     async start() {
       if (methods.length === 0) return
+      logOfLibrary(log)
       for (const method of methods) noticePresence(method, log)
       const host = settings.grpcHost.includes(':') ? `[${settings.grpcHost}]` : settings.grpcHost
       port = await listen(server, `${host}:${settings.grpcPort}`)
@@ -73,7 +76,10 @@ function listen(server: Server, address: string): Promise<number> {
   return new Promise((resolve, reject) =>
     server.bindAsync(address, ServerCredentials.createInsecure(), (cause, port) => {
       if (cause === null) resolve(port)
-      else reject(new ServiceError('cannot_start', `gRPC cannot listen on ${address} (${cause.message})`, { cause }))
+      else {
+        const sentence = `gRPC cannot listen on ${address} (${reasonOf(cause)}); set GRPC_PORT and GRPC_HOST`
+        reject(new ServiceError('cannot_start', sentence, { cause }))
+      }
     }),
   )
 }

@@ -34,4 +34,4 @@ export async function loadKafkaClients({ brokers, clientId, connection }: KafkaC
 const membership = { sessionTimeout: 12_000, heartbeatInterval: 3_000, rebalanceTimeout: 30_000 }
 
 /** Milliseconds. A broker says by itself after 5 s that its replicas are late; one that says nothing for longer is hung. */
-const requestTimeout = 10_000
+const requestTimeout = 15_000

@@ -1,3 +1,5 @@
+import { reasonOf } from '../log/describe-error.ts'
+
 /** What @platformatic/kafka reports, which stands somewhere in a chain of errors that say little themselves. */
 interface KafkaError extends Error {
   /** Kafka's own name of an error, such as `MESSAGE_TOO_LARGE`. */
@@ -5,7 +7,7 @@ interface KafkaError extends Error {
   readonly code?: unknown
 }
 
-/** Why something was not done, for people; the innermost error's own words where there are no better ones. */
+/** Why something was not done, for people. */
 export function kafkaFailure(error: unknown): string {
   const found = all(error)
   for (const { apiId } of found) {
@@ -14,9 +16,7 @@ export function kafkaFailure(error: unknown): string {
   }
   if (isUnknownTopic(error)) return sentences.UNKNOWN_TOPIC_OR_PARTITION!
   if (found.some(({ message }) => message === 'Request timed out')) return late
-  if (isOutage(error)) return 'no broker can be reached'
-  const { message, code } = (found.at(-1) ?? {}) as { message?: string; code?: string }
-  return message || code || 'it did not answer'
+  return isOutage(error) ? `no broker can be reached (${reasonOf(error)})` : reasonOf(error)
 }
 
 /** That is no matter of the message: the next one would fare no better, and this one may later. */

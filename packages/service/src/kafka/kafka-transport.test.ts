@@ -178,7 +178,7 @@ describe.skipIf(withoutKafka)('a service over Kafka', () => {
     const away = await world.create('lonely', document, { handlers, environment: { KAFKA_BROKERS: '127.0.0.1:1' } })
     await expect(away.start()).rejects.toMatchObject({
       code: 'cannot_start',
-      message: expect.stringContaining('127.0.0.1:1'),
+      message: 'Kafka at 127.0.0.1:1 cannot be used (ECONNREFUSED); check KAFKA_BROKERS',
     })
   })
 })

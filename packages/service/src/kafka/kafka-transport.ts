@@ -1,7 +1,7 @@
 import { GuardError } from '@countersign/guard'
 import { type Consumption, consumePlatformatic, type KafkaRecord, type RecordFailure } from '@countersign/guard/kafka'
 import type { Consumer, Producer } from '@platformatic/kafka'
-import { describeError } from '../log/describe-error.ts'
+import { describeError, reasonOf } from '../log/describe-error.ts'
 import type { Operation } from '../operation.ts'
 import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
@@ -55,13 +55,8 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
           log,
         )
       } catch (cause) {
-        throw new ServiceError(
-          'cannot_start',
-          `Kafka at ${brokers.join(', ')} cannot be used: ${kafkaFailure(cause)}`,
-          {
-            cause,
-          },
-        )
+        const sentence = `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`
+        throw new ServiceError('cannot_start', sentence, { cause })
       } finally {
         await admin.close()
       }

@@ -57,6 +57,13 @@ export function connectKafka() {
       return Number(found?.topics[0]?.partitions[0]?.committedOffset ?? -1)
     },
 
+    /** Whether somebody of the group has the topic's partition. */
+    async isRead(group: string, topic: string): Promise<boolean> {
+      const groups = await admin.describeGroups({ groups: [group] })
+      const members = [...(groups.get(group)?.members.values() ?? [])]
+      return members.some(({ assignments }) => assignments?.get(topic)?.partitions.includes(0))
+    },
+
     /** How many records there are in the first partition. */
     async end(topic: string): Promise<number> {
       const topics = [{ name: topic, partitions: [{ partitionIndex: 0, timestamp: -1n }] }]

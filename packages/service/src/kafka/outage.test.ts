@@ -55,7 +55,7 @@ describe.skipIf(withoutKafka)('a broker that ends abruptly', () => {
     expect(refused).toMatchObject({
       name: 'ServiceError',
       code: 'not_published',
-      message: 'the message for load was not published: no broker can be reached',
+      message: 'the message for load was not published: no broker can be reached (ECONNREFUSED)',
     })
     await expect(publisher.ready()).rejects.toThrow('nothing can be published')
     await vi.waitFor(async () => expect(await readiness(service)).toContain('503 nothing is read from Kafka'), patience)

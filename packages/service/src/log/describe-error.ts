@@ -17,6 +17,22 @@ export function describeError(error: unknown, depth = 0): DescribedError {
     message: withoutTokens(error.message).slice(0, 4_000),
     ...(typeof code === 'string' || typeof code === 'number' ? { code: String(code) } : {}),
     ...(error.stack === undefined ? {} : { stack: withoutTokens(error.stack).slice(0, 8_000) }),
-    ...(error.cause === undefined || depth >= 4 ? {} : { cause: describeError(error.cause, depth + 1) }),
+    ...(causeOf(error) === undefined || depth >= 4 ? {} : { cause: describeError(causeOf(error), depth + 1) }),
   }
+}
+
+/** What an error comes from in the end, in a word or a sentence: `ECONNREFUSED`. */
+export function reasonOf(error: unknown): string {
+  const cause = causeOf(error)
+  if (cause !== undefined) return reasonOf(cause)
+  const { message, code } = error as Error & { code?: unknown }
+  return withoutTokens(String(systemCode.test(String(code)) ? code : message || code || 'it did not answer'))
+}
+
+const systemCode = /^E[A-Z_]+$/
+
+/** Of several that an error sums up, the first stands for all. */
+function causeOf(error: unknown): unknown {
+  const { cause, errors } = error as { cause?: unknown; errors?: unknown }
+  return cause ?? (Array.isArray(errors) ? errors[0] : undefined)
 }

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { GuardError } from '@countersign/guard'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Admission, admit } from '../admission.ts'
@@ -75,7 +76,6 @@ async function callOf(
     const body = jsonObject(content, headers)
     return { transport: 'rest', admission, input: restInput({ params, query, body }, operation.input) }
   }
-  const { 'x-m2m-token': _, 'm2m-token': __, ...shown } = headers
   return {
     transport: 'rest',
     admission,
@@ -83,7 +83,7 @@ async function callOf(
       method: method!,
       path: url.split('?', 1)[0]!,
       url,
-      headers: shown,
+      headers: shownHeaders(headers),
       query: collected(query),
       params,
       body: withoutPayload(edgeBody(content, headers)),
@@ -96,6 +96,13 @@ async function callOf(
 function originForm(url: string): string {
   return url.startsWith('/') ? url : url.replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/, '') || '/'
 }
+
+/** Without the token, and without what calls itself a verified payload: only the guard says who calls. */
+function shownHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !ownHeader.test(name)))
+}
+
+const ownHeader = /^(?:x-)?m2m-?(?:token|payload)$/
 
 /** Only the guard says who calls. */
 function withoutPayload(body: unknown): unknown {

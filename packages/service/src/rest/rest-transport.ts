@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { describeError } from '../log/describe-error.ts'
+import { describeError, reasonOf } from '../log/describe-error.ts'
 import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
@@ -44,13 +44,8 @@ export async function createRestTransport(runtime: RestRuntime): Promise<RestTra
     async start() {
       const { httpHost: host, httpPort: port } = settings
       await app.listen({ host, port }).catch((cause: NodeJS.ErrnoException) => {
-        throw new ServiceError(
-          'cannot_start',
-          `HTTP cannot listen on ${host}:${port} (${cause.code ?? cause.message})`,
-          {
-            cause,
-          },
-        )
+        const sentence = `HTTP cannot listen on ${host}:${port} (${reasonOf(cause)}); set HTTP_PORT and HTTP_HOST`
+        throw new ServiceError('cannot_start', sentence, { cause })
       })
       address = addressOf(app.server.address() as AddressInfo)
       log.info({ address }, 'REST is served')

@@ -2,6 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { readSettings } from './settings.ts'
 
 describe('the settings of a service', () => {
+  it.each(['redis', 'redis:6379', 'http://redis:6379'])('have no Redis at %s', (REDIS_URL) => {
+    expect(() => readSettings({ REDIS_URL })).toThrow(/REDIS_URL: .*redis:\/\//)
+  })
+
   it('have defaults, and empty variables count as absent', () => {
     expect(readSettings({ HTTP_PORT: '', KAFKA_BROKERS: '' })).toMatchObject({
       httpPort: 3000,

@@ -156,7 +156,10 @@ const variables = z.object({
   M2M_ACCEPT_MD5: z.enum(['true', 'false']).default('false'),
   M2M_MD5_BASE: z.url().optional(),
   ACTION_TIMEOUT: wholeNumber(1, 600).default(10),
-  REDIS_URL: z.string().optional(),
+  REDIS_URL: z
+    .string()
+    .refine((url) => /^rediss?:\/\//.test(url) && URL.canParse(url), 'is not an address such as redis://redis:6379')
+    .optional(),
   JWKS_URL: z.string().optional(),
   MAX_BODY: wholeNumber(0, 1_073_741_824).default(1024 * 1024),
   MOUNTED_AT: z

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { canonicalJson } from '../json/canonical-json.ts'
 import { quoted, TokenError } from '../token-error.ts'
+import { serviceTokenFields } from './token-places.ts'
 
 /** What a service token is bound to: one call, of one transport. A digest is as `contentDigest` writes it. */
 export type CallBinding =
@@ -54,12 +55,10 @@ export function kafkaMessageBinding(record: { topic: string; key: Uint8Array | n
   return kafka(record.topic, record.key, contentDigest(Buffer.from(canonicalMessage(record.message))))
 }
 
-const tokenFields = ['M2MToken', 'm2mToken', 'm2mPayload'] as const
-
 /** A copy of the message without `M2MToken`, `m2mToken` and `m2mPayload`. */
 export function withoutTokenFields(message: object): object {
   const rest: Record<string, unknown> = { ...message }
-  for (const name of tokenFields) delete rest[name]
+  for (const name of [...serviceTokenFields, 'm2mPayload']) delete rest[name]
   return rest
 }
 
@@ -92,6 +91,6 @@ function upperCaseMethod(method: string): string {
 const schemeAndAuthority = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/
 
 function pathAndQuery(target: string): string {
-  const rest = target.startsWith('/') ? target : target.replace(schemeAndAuthority, '')
+  const rest = target.replace(schemeAndAuthority, '')
   return rest === '' || rest.startsWith('?') ? `/${rest}` : rest
 }

@@ -13,7 +13,7 @@ export function checkBinding(req: object, binding: CallBinding): void {
   const signed = req as Record<string, unknown>
   const received = binding as unknown as Record<string, string | null>
   for (const name of members[binding.transport]) {
-    if (!Object.hasOwn(signed, name) || signed[name] !== received[name]) {
+    if (signed[name] !== received[name]) {
       throw new TokenError('binding_mismatch', differs(name, signed[name], received[name]), name)
     }
   }
@@ -28,6 +28,7 @@ export function checkBinding(req: object, binding: CallBinding): void {
 function differs(name: string, signed: unknown, received: unknown): string {
   if (name === 'digest') return 'the token is for another content than came with it'
   if (name === 'key') return 'the token is for another key than the record has'
+  if (signed === undefined) return `the token is not for a call with a ${name}`
   if (name !== 'target') return `the token is for the ${name} ${quoted(signed)}, the call has ${quoted(received)}`
   const [signedPath, receivedPath] = [signed, received].map(pathOf)
   // What stands in a query may be a secret, or somebody's name.

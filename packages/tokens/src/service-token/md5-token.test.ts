@@ -61,7 +61,10 @@ describe('checkMd5Token', () => {
   })
 
   it('never lets the token choose its algorithm', () => {
-    for (const alg of ['none', 'HS256', 'ES256', 'RS256']) expect(verdict(changed({}, { alg }))).toBe('alg')
+    for (const alg of ['none', 'HS256', 'ES256', 'RS256']) {
+      expect(verdict(changed({}, { alg }))).toBe('alg')
+      expect(reasonOf(() => md5TokenSender(parseJwt(changed({}, { alg }))))).toBe('alg')
+    }
   })
 
   it('refuses another sender, another key, another request', () => {

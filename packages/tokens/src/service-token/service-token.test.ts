@@ -256,6 +256,16 @@ describe('checkServiceToken', () => {
     expect(verdict(changed({ req: http }), grpcBinding({ method: 'POST', message }))).toBe('req')
   })
 
+  it('compares topic, key and content of a record in this order', () => {
+    const record = { topic: 'orders.created', key: Buffer.from('o-1'), value: call.content }
+    const { transport: _, ...req } = kafkaRecordBinding(record)
+    const told = (changes: object) => verdict(changed({ req }), kafkaRecordBinding({ ...record, ...changes }))
+    expect(told({})).toBe('accepted')
+    expect(told({ value: null })).toBe('digest')
+    expect(told({ key: null, value: null })).toBe('key')
+    expect(told({ topic: 'orders', key: null, value: null })).toBe('topic')
+  })
+
   it('takes a digest of null only where the definition of the method says that requests are streamed', () => {
     const method = '/shop.Inventory/Watch'
     const streamed = changed({ req: { method, digest: null } })
@@ -400,6 +410,15 @@ describe('serviceTokenIssuedAt', () => {
   it('believes an iat that has a fraction', () => {
     expect(serviceTokenIssuedAt(claims({ iat: now + 0.25 }))).toBe(now + 0.25)
   })
+})
+
+it('refuses other algorithms and names of keys before any key is looked up', () => {
+  const sender = (header: object) => reasonOf(() => serviceTokenSender(parseJwt(changed({}, header))))
+  for (const alg of ['none', 'HS256', 'ES256', 'eddsa']) expect(sender({ alg })).toBe('alg')
+  for (const kid of [undefined, 'key-1', '../key', 'A'.repeat(44), 'A'.repeat(42), `${'A'.repeat(42)}=`]) {
+    expect(sender({ kid })).toBe('kid')
+  }
+  expect(sender({})).toBe('accepted')
 })
 
 it('is no service token where the header has no type, and says so before anything else', () => {

@@ -79,6 +79,7 @@ export function checkServiceToken(
   verifySignature(parsed, key, edwardsAlgorithms)
   const claims = parsed.claims as ServiceTokenClaims
   checkServiceTimes(parsed.claims, rules, now)
+  // One text, no list: each of several receivers would take the token for unused.
   if (!rules.audiences.includes(claims.aud)) {
     throw new TokenError('wrong_audience', `the token is for ${quoted(claims.aud)}, not for this receiver`, 'aud')
   }

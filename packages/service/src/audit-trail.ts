@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import { createClient } from '@countersign/client'
+import { createAuditReporter, type ServiceTokenValidation } from '@countersign/guard'
+import { Secret } from '@countersign/tokens'
+import type { ServiceLogger } from './service-context.ts'
+import { ServiceError } from './service-error.ts'
+
+/** Where refused service tokens are reported, beside the log. */
+export interface AuditTrail {
+  report(event: ServiceTokenValidation): void
+  /** Sends what still waits. */
+  close(): Promise<void>
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * The audit trail of the Countersign server at `COUNTERSIGN_ISSUER`, where the client `COUNTERSIGN_CLIENT_ID` with
+ * `COUNTERSIGN_CLIENT_SECRET` (or `_FILE`) may `audit:write`; none of them set: no trail but the log.
+ * Throws ServiceError `invalid_environment`, and ClientError `invalid_configuration` for an issuer that cannot be used.
+ */
+export function createAuditTrail(environment: Environment, service: string, log: ServiceLogger): AuditTrail {
+  const issuer = environment.COUNTERSIGN_ISSUER || undefined
+  const clientId = environment.COUNTERSIGN_CLIENT_ID || undefined
+  const clientSecret = secretOf(environment)
+  if (issuer === undefined && clientId === undefined && clientSecret === undefined) return noTrail
+  if (issuer === undefined || clientId === undefined || clientSecret === undefined) {
+    throw unusable(
+      'COUNTERSIGN_ISSUER, COUNTERSIGN_CLIENT_ID and COUNTERSIGN_CLIENT_SECRET (or _FILE) go together: refused tokens ' +
+        'are reported there; set all of them, or none',
+    )
+  }
+  const client = createClient({
+    issuer,
+    clientId,
+    clientSecret,
+    audience: 'urn:countersign:admin',
+    scope: 'audit:write',
+    origins: [new URL(issuer).origin],
+  })
+  const reporter = createAuditReporter({
+    url: issuer,
+    fetch: client.fetch,
+    service,
+    onProblem: (message) => log.warn({}, message),
+  })
+  return {
+    report: reporter,
+    async close() {
+      await reporter.close()
+      client.close()
+    },
+  }
+}
+
+const noTrail: AuditTrail = { report() {}, async close() {} }
+
+function secretOf(environment: Environment): Secret | undefined {
+  const text = environment.COUNTERSIGN_CLIENT_SECRET || undefined
+  const file = environment.COUNTERSIGN_CLIENT_SECRET_FILE || undefined
+  if (text !== undefined && file !== undefined)
+    throw unusable('COUNTERSIGN_CLIENT_SECRET and COUNTERSIGN_CLIENT_SECRET_FILE are both set; unset one of them')
+  if (file === undefined) return text === undefined ? undefined : new Secret(text)
+  try {
+    return new Secret(readFileSync(file, 'utf8').trim())
+  } catch (error) {
+    throw unusable(`COUNTERSIGN_CLIENT_SECRET_FILE cannot be read: ${(error as NodeJS.ErrnoException).code}`)
+  }
+}
+
+function unusable(message: string): ServiceError {
+  return new ServiceError('invalid_environment', message)
+}

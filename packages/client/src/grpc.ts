@@ -1,1 +1,2 @@
 export { type SignedCallOptions, type SignedCalls, signedCallOptions } from './grpc/signed-call-options.ts'
+export type { CallSigner } from './grpc/signing-call.ts'

@@ -1,11 +1,12 @@
 import type { ChannelOptions, Interceptor } from '@grpc/grpc-js'
+import { currentTenant, type TenantOption } from '../service-token/tenant.ts'
 import { type CallSigner, SigningCall } from './signing-call.ts'
 
 export interface SignedCalls {
   /** Who receives the calls: `inventory-service`, or the origin of a URL that is no service of yours. */
   readonly audience: string
   /** The tenant that the calls are made for; a function is asked at each call. */
-  readonly tenant?: string | (() => string | undefined)
+  readonly tenant?: TenantOption
 }
 
 /** Client options of grpc-js, to be given to the client's constructor. */
@@ -24,7 +25,7 @@ export type SignedCallOptions = Pick<ChannelOptions, 'grpc.enable_retries'> & { 
 export function signedCallOptions(signer: CallSigner, { audience, tenant }: SignedCalls): SignedCallOptions {
   const interceptor: Interceptor = (options, nextCall) =>
     new SigningCall(nextCall(options), options, (binding) =>
-      signer.sign({ audience, binding, tenant: typeof tenant === 'function' ? tenant() : tenant }),
+      signer.sign({ audience, binding, tenant: currentTenant(tenant) }),
     )
   return { interceptors: [interceptor], 'grpc.enable_retries': 0 }
 }

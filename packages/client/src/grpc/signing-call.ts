@@ -1,10 +1,9 @@
 import { type CallBinding, grpcBinding, serviceTokenHeaders } from '@countersign/tokens'
 import { InterceptingCall, type InterceptorOptions, Metadata, status } from '@grpc/grpc-js'
+import type { ServiceSigner } from '../service-token/service-signer.ts'
 
-/** What signs: a ServiceSigner is one. */
-export interface CallSigner {
-  sign(call: { audience: string; binding: CallBinding; tenant?: string }): string
-}
+/** What signing a call needs of `createServiceSigner`. */
+export type CallSigner = Pick<ServiceSigner, 'sign'>
 
 type NextCall = ConstructorParameters<typeof InterceptingCall>[0]
 type Listener = NonNullable<Parameters<NextCall['start']>[1]>

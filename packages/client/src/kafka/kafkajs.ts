@@ -1,3 +1,4 @@
+import { currentTenant } from '../service-token/tenant.ts'
 import type { ProducerSigningOptions } from './platformatic.ts'
 import { type RecordSigner, type SignedRecord, signRecord } from './sign-record.ts'
 
@@ -54,8 +55,7 @@ export function signKafkajsProducer<Producer extends KafkajsProducer>(
   }
 
   function signing(record: KafkajsRecord): KafkajsRecord {
-    const tenant = typeof options.tenant === 'function' ? options.tenant() : options.tenant
-    const signingOptions = { carrier: options.carrier ?? 'header', ...(tenant === undefined ? {} : { tenant }) }
+    const signingOptions = { carrier: options.carrier, tenant: currentTenant(options.tenant) }
     const sign = (message: KafkajsMessage) =>
       signRecord(signer, { ...message, topic: record.topic, headers: headersOf(message.headers) }, signingOptions)
     return { ...record, messages: record.messages.map((message) => selfSigning(message, () => sign(message))) }

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { ClientError } from '../client-error.ts'
+import { currentTenant, type TenantOption } from '../service-token/tenant.ts'
 import { type RecordCarrier, type RecordSigner, signRecord } from './sign-record.ts'
 
 /** What is needed of a `Producer` of @platformatic/kafka 2. */
@@ -22,7 +23,7 @@ export interface ProducerSigningOptions {
   /** Default `header`. `payload` is for JSON objects; what is none (tombstones, arrays, binary) uses the header. */
   carrier?: RecordCarrier
   /** For calls made on behalf of a tenant; asked once for every send. */
-  tenant?: string | (() => string | undefined)
+  tenant?: TenantOption
 }
 
 export interface PlatformaticSigningOptions extends ProducerSigningOptions {
@@ -50,11 +51,10 @@ export function signPlatformaticProducer(
   options: PlatformaticSigningOptions = {},
 ): SignedPlatformaticProducer {
   checkProducer(producer)
-  const { attempts = 3, retryDelayMilliseconds = 250, carrier = 'header' } = options
+  const { attempts = 3, retryDelayMilliseconds = 250, carrier } = options
   return {
     async send(sending) {
-      const tenant = typeof options.tenant === 'function' ? options.tenant() : options.tenant
-      const signing = { carrier, ...(tenant === undefined ? {} : { tenant }) }
+      const signing = { carrier, tenant: currentTenant(options.tenant) }
       for (let attempt = 1; ; attempt += 1) {
         const messages = sending.messages.map((message) => signedMessage(message))
         try {

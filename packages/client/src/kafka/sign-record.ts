@@ -9,13 +9,10 @@ import {
   withoutTokenFields,
 } from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
+import type { ServiceSigner } from '../service-token/service-signer.ts'
 
 /** What signing a record needs of `createServiceSigner`. */
-export interface RecordSigner {
-  readonly profile: 'm2m' | 'md5'
-  sign(call: { audience: string; binding: CallBinding; tenant?: string }): string
-  signMd5(requestHash: string): string
-}
+export type RecordSigner = Pick<ServiceSigner, 'profile' | 'sign' | 'signMd5'>
 
 /** Where the token rides: in the record header `m2m-token`, or inside the message as `M2MToken`. */
 export type RecordCarrier = 'header' | 'payload'
@@ -60,7 +57,7 @@ export function signRecord(
   const value = serialized(record.value)
   const headers = otherHeaders(record.headers)
   const message = options.carrier === 'payload' || signer.profile === 'md5' ? jsonObject(value) : undefined
-  const signing: Signing = { signer, audience: `kafka:${topic}`, tenant: options.tenant }
+  const sign = (binding: CallBinding) => signer.sign({ audience: `kafka:${topic}`, binding, tenant: options.tenant })
 
   if (signer.profile === 'md5') {
     if (message === undefined) throw notSignable('the md5 profile binds JSON objects only, and this message is none')
@@ -69,21 +66,11 @@ export function signRecord(
     return { topic, key, value, headers: [...headers, [tokenHeader, Buffer.from(token)]] }
   }
   if (message !== undefined) {
-    const token = sign(signing, kafkaMessageBinding({ topic, key, message }))
+    const token = sign(kafkaMessageBinding({ topic, key, message }))
     return { topic, key, value: withToken(message, token), headers }
   }
-  const token = sign(signing, kafkaRecordBinding({ topic, key, value }))
+  const token = sign(kafkaRecordBinding({ topic, key, value }))
   return { topic, key, value, headers: [...headers, [tokenHeader, Buffer.from(token)]] }
-}
-
-interface Signing {
-  signer: RecordSigner
-  audience: string
-  tenant: string | undefined
-}
-
-function sign({ signer, audience, tenant }: Signing, binding: CallBinding): string {
-  return signer.sign({ audience, binding, ...(tenant === undefined ? {} : { tenant }) })
 }
 
 function withToken(message: object, token: string): Buffer {

@@ -8,12 +8,13 @@ import {
 import { ClientError } from '../client-error.ts'
 import type { ServiceDirectory } from './service-directory.ts'
 import type { ServiceSigner } from './service-signer.ts'
+import { currentTenant, type TenantOption } from './tenant.ts'
 
 export interface SigningOptions {
   /** Says which service is at an address. What it does not know is named by its origin. */
   directory?: ServiceDirectory
   /** The tenant that calls are made for; a function is asked for each call. */
-  tenant?: string | (() => string | undefined)
+  tenant?: TenantOption
   /** Default `x-m2m-token`. */
   header?: ServiceTokenHeader
 }
@@ -32,11 +33,10 @@ export function signCall(signer: ServiceSigner, call: FinalCall, { directory, te
   const { url, method, content } = call
   const bound = { method, target: url.pathname + url.search, content }
   if (signer.profile === 'md5') return signer.signMd5(md5Hash(bound))
-  const tenantNow = typeof tenant === 'function' ? tenant() : tenant
   return signer.sign({
     audience: directory?.audienceOf(url.href) ?? url.origin,
     binding: httpBinding(bound),
-    ...(tenantNow !== undefined && { tenant: tenantNow }),
+    tenant: currentTenant(tenant),
   })
 }
 

@@ -1,6 +1,6 @@
-import { signedCallOptions } from '@countersign/client/grpc'
+import { type CallSigner, signedCallOptions } from '@countersign/client/grpc'
 import { KeptDocument } from '@countersign/outbound'
-import { type CallBinding, serviceName } from '@countersign/tokens'
+import { serviceName } from '@countersign/tokens'
 import { Client, credentials, type Deadline, type ServiceError, status } from '@grpc/grpc-js'
 import { ActionError } from '../actions/action-error.ts'
 import type { GrpcCall } from '../actions/grpc-call.ts'
@@ -8,11 +8,6 @@ import { faultOf } from './check-message.ts'
 import { type GrpcMethodTypes, serviceTypes } from './message-types.ts'
 import { answerOf, messageOf } from './message-values.ts'
 import { readTypes, typesMethod } from './served-types.ts'
-
-/** Signs in the service's name: a ServiceSigner does. */
-export interface CallSigner {
-  sign(call: { audience: string; binding: CallBinding; tenant?: string }): string
-}
 
 export interface GrpcCalls {
   readonly call: GrpcCall

@@ -123,6 +123,23 @@ describe('an audit reporter', () => {
     expect(trail.events()).toHaveLength(21)
   })
 
+  it('keeps room for those who are proven, whatever a flood of strangers makes up', async () => {
+    const trail = await startTrail()
+    const reporter = createAuditReporter({ url: trail.url, fetch, service: 's', maximumWaiting: 20 })
+    for (let index = 0; index < 1_000; index++) {
+      const stranger = { sender: undefined, claimedSender: `stranger-${index}-service`, target: `POST /${index}` }
+      reporter(refused({ ...stranger, reason: 'signature' }))
+    }
+    for (let index = 0; index < 9; index++) reporter(refused({ target: `POST /${index}`, reason: 'sender' }))
+    await reporter.close()
+    expect(reporter.dropped).toBe(0)
+    expect(trail.events().filter(({ reason }) => reason!.startsWith('sender:'))).toHaveLength(9)
+    const rest = trail.events().find(({ count }) => count !== undefined)
+    expect(rest).toMatchObject({ count: 990, reason: 'signature (sender not proven): ' })
+    expect(rest).not.toHaveProperty('client_id')
+    expect(rest).not.toHaveProperty('target')
+  })
+
   it('gives up what the trail refuses, and ends although it is away', async () => {
     const trail = await startTrail()
     trail.status = 403

@@ -44,7 +44,9 @@ export function createAuditReporter(options: AuditReporterOptions): AuditReporte
 
   function take(validation: ServiceTokenValidation): void {
     if (validation.outcome === 'accepted' || closed) return
-    const event = auditEventOf(validation, service)
+    const isCrowded = waiting.size >= maximumWaiting / 2
+    const whole = auditEventOf(validation, service)
+    const event = isCrowded && validation.sender === undefined ? withoutClaims(whole) : whole
     const key = JSON.stringify({ ...event, jti: undefined })
     const same = waiting.get(key)
     if (same !== undefined) {
@@ -139,6 +141,11 @@ export function createAuditReporter(options: AuditReporterOptions): AuditReporte
     'dropped',
     { get: () => dropped },
   )
+}
+
+/** What strangers can make up without end must not take the room of those who are proven. */
+function withoutClaims({ client_id: _, target: __, jti: ___, ...event }: AuditEvent): AuditEvent {
+  return event
 }
 
 const mostInBatch = 100

@@ -30,12 +30,21 @@ export interface Consumption {
   readonly finished: Promise<void>
 }
 
+/** Throws GuardConfigurationError for what is missing, or else would be found out with the first record. */
 export function processingOf<Message>(
-  options: ConsumptionOptions<Message>,
+  options: ConsumptionOptions<Message> & { readonly producer: { send: unknown } },
   group: string,
   writeDeadLetter: (record: DeadLetter) => Promise<unknown>,
 ): RecordProcessing<Message> {
   const { handler, deadLetterTopic, describeFailure, patienceSeconds, logger } = options
+  if (!Array.isArray(options.topics) || options.topics.length === 0)
+    throw new GuardConfigurationError('"topics" is missing: give the topics to be read')
+  if (typeof handler !== 'function')
+    throw new GuardConfigurationError('"handler" is missing: give the function that gets each record')
+  if (typeof options.producer?.send !== 'function')
+    throw new GuardConfigurationError('"producer" is missing: without one a refused record cannot be put aside')
+  if (typeof group !== 'string' || group === '')
+    throw new GuardConfigurationError('"group" is missing: give the name of the consumer\'s group')
   const letterTopicOf = typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic
   if (letterTopicOf !== undefined)
     for (const topic of options.topics) refuseCircle(topic, letterTopicOf, options.topics)

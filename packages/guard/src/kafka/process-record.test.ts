@@ -87,10 +87,27 @@ describe('a dead letter', () => {
 
   it('is never written to a topic that is read by the same consumer, for ever and ever', () => {
     const consuming = (topics: string[], deadLetterTopic: string | ((topic: string) => string)) =>
-      processingOf({ topics, handler: () => {}, receive: async () => 0, deadLetterTopic }, 'g', async () => {})
+      processingOf({ ...complete, topics, deadLetterTopic }, 'g', async () => {})
     expect(() => consuming(['orders', 'failed'], 'failed')).toThrow(GuardConfigurationError)
     expect(() => consuming(['orders'], (topic) => topic)).toThrow('"deadLetterTopic"')
     expect(() => consuming(['a', 'b'], (topic) => (topic === 'a' ? 'b' : 'a'))).toThrow(GuardConfigurationError)
     expect(() => consuming(['orders', 'orders.failed'], (topic) => `${topic}.failed`)).not.toThrow()
+  })
+})
+
+const complete = { topics: ['orders'], handler: () => {}, receive: async () => 0, producer: { send: async () => {} } }
+
+describe('consuming', () => {
+  it.each(['topics', 'handler', 'producer'])(
+    'does not begin without %s, which only the first record would miss',
+    (name) => {
+      expect(() => processingOf({ ...complete, [name]: undefined }, 'g', async () => {})).toThrow(
+        `"${name}" is missing`,
+      )
+    },
+  )
+
+  it('does not begin without the name of the group, under which used tokens are remembered', () => {
+    expect(() => processingOf(complete, undefined as unknown as string, async () => {})).toThrow('"group" is missing')
   })
 })

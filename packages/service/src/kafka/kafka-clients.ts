@@ -23,6 +23,12 @@ export async function loadKafkaClients({ brokers, clientId, connection }: KafkaC
   return {
     createAdmin: () => new kafka.Admin({ ...base }),
     createProducer: (options) => new kafka.Producer({ ...base, ...options }),
-    createConsumer: (groupId) => new kafka.Consumer({ ...base, groupId }),
+    createConsumer: (groupId) => new kafka.Consumer({ ...base, groupId, ...membership }),
   }
 }
+
+/**
+ * Milliseconds. A member that ended without a word is missed for as long as a session lasts, and its partitions are read by
+ * nobody until then. Heartbeats go out by themselves, however long a handler takes.
+ */
+const membership = { sessionTimeout: 12_000, heartbeatInterval: 3_000, rebalanceTimeout: 30_000 }

@@ -64,6 +64,13 @@ export function connectKafka() {
       return members.some(({ assignments }) => assignments?.get(topic)?.partitions.includes(0))
     },
 
+    /** How many records there are in the first partition. */
+    async end(topic: string): Promise<number> {
+      const topics = [{ name: topic, partitions: [{ partitionIndex: 0, timestamp: -1n }] }]
+      const [found] = await admin.listOffsets({ topics })
+      return Number(found!.partitions[0]!.offset)
+    },
+
     /** Of a topic, by name. */
     async settings(topic: string): Promise<Record<string, string | null | undefined>> {
       const [found] = await admin.describeConfigs({ resources: [{ resourceType: 2, resourceName: topic }] })

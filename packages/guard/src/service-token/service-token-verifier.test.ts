@@ -200,6 +200,22 @@ describe('single use', () => {
     for (let index = 0; index < 30; index++) await reasonOf(verifier.verify(order.forCall(call), received))
     expect(await reasonOf(verifier.verify(first, received))).toBe('replayed')
     expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('unavailable:uses_unavailable')
+    time += 71_000
+    expect(await reasonOf(verifier.verify(order.forCall(call), received)), 'once they have ended').toBe('accepted')
+    expect(await reasonOf(verifier.verify(first, received))).toBe('expired')
+  })
+
+  it('is not taken for new where it ends while it is being checked', async () => {
+    const slowly = (milliseconds: number) => () => {
+      time += milliseconds
+      return []
+    }
+    expect(await reasonOf(inventory({ scopesOf: slowly(60_000) }).verify(order.forCall(call), received))).toBe(
+      'accepted',
+    )
+    expect(await reasonOf(inventory({ scopesOf: slowly(71_000) }).verify(order.forCall(call), received))).toBe(
+      'expired',
+    )
   })
 })
 

@@ -196,6 +196,8 @@ async function scopesOf(sender: string, { scopesOf, name }: ServiceTokenSettings
 async function useOnce(claims: ServiceTokenClaims, call: ReceivedCall, settings: ServiceTokenSettings): Promise<void> {
   const { uses, name, leewaySeconds, now } = settings
   const until = rememberUntil(call, claims, leewaySeconds, now() / 1000)
+  // It ended while it was checked, and would not be remembered.
+  if (until <= now() / 1000) throw new TokenError('expired_token', 'the token ended while it was checked', 'exp')
   const use = { issuedAt: serviceTokenIssuedAt(claims), place: placeOf(call) }
   let outcome: Awaited<ReturnType<typeof uses.use>>
   try {

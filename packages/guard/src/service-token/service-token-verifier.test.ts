@@ -514,6 +514,7 @@ describe('every validation', () => {
         sub: 'ghost-service',
         sender: 'ghost-service',
       }),
+      former: order.forge({ sender: 'order-service', iss: 'order-service' }, { typ: 'JWT' }),
       garbage: 'canary.canary.canary',
     }
     for (const token of Object.values(tokens)) await reasonOf(verifier.verify(token, received))
@@ -523,10 +524,11 @@ describe('every validation', () => {
       ['refused', undefined, 'order-service', 'signature'],
       ['refused', 'billing-service', 'billing-service', 'sender'],
       ['refused', undefined, 'ghost-service', 'sender'],
+      ['refused', undefined, 'order-service', 'typ'],
       ['refused', undefined, undefined, 'malformed'],
     ])
     const all = logged.join('\n')
-    expect(logged.slice(1)).toHaveLength(6)
+    expect(logged.slice(1)).toHaveLength(7)
     for (const token of Object.values(tokens)) {
       for (const part of token.split('.').filter((text) => text.length > 10)) expect(all).not.toContain(part)
     }

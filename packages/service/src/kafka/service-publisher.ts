@@ -55,7 +55,11 @@ export class ServicePublisher implements EventPublisher {
    * `body_not_signable`; what the brokers did not answer in time may stand in the topic all the same.
    */
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
-    if (this.#closed) throw new ServiceError('cannot_start', 'the publisher was closed; nothing is published any more')
+    if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
+    if (typeof topic !== 'string' || !topicName.test(topic)) {
+      const sentence = 'a topic is named by 1 to 249 letters, digits, ".", "_" and "-"; nothing was published'
+      throw new ServiceError('not_published', sentence)
+    }
     this.#connection ??= this.#connect()
     const connection = await this.#connection
     const send = async () => {
@@ -72,8 +76,7 @@ export class ServicePublisher implements EventPublisher {
     } catch (cause) {
       if (cause instanceof ClientError) throw cause
       this.#isAway ||= isOutage(cause)
-      const message = `the message for ${topic} was not published: ${kafkaFailure(cause)}`
-      throw new ServiceError('not_published', message, { cause })
+      throw new ServiceError('not_published', `nothing was published to ${topic}: ${kafkaFailure(cause)}`, { cause })
     }
   }
 
@@ -129,6 +132,8 @@ export class ServicePublisher implements EventPublisher {
 
 /** Whoever asks whether we are ready does not wait long. */
 const probeMilliseconds = 1_000
+
+const topicName = /^(?!\.\.?$)[\w.-]{1,249}$/
 
 interface Connection {
   readonly producer: Producer

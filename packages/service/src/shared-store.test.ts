@@ -1,5 +1,6 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { httpBinding } from '@countersign/tokens'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { startOwnRedis, type TestRedis, withoutOwnRedis } from '../../limits/src/redis.fixture.ts'
 import { createWorld, type StartedService, type World } from './world.fixture.ts'
 
@@ -49,6 +50,18 @@ describe.skipIf(withoutOwnRedis)('two replicas on one Redis', () => {
     expect((await send(third, token())).status).toBe(200)
   })
 
+  it('connect anew where it has vanished without a word, and are not ready until then', async () => {
+    await using network = await startNetwork(redis.url)
+    const cut = await world.start('inventory', document, { ...code, environment: { REDIS_URL: network.url } })
+    expect((await send(cut, token())).status).toBe(200)
+    network.forgetConnections()
+    expect((await send(cut, token())).status).toBe(503)
+    expect((await fetch(`${cut.url}/readyz`)).status).toBe(503)
+    const again = async () => expect((await send(cut, token())).status).toBe(200)
+    await vi.waitFor(again, { timeout: 20_000, interval: 200 })
+    expect((await fetch(`${cut.url}/readyz`)).status).toBe(200)
+  })
+
   it('let nothing pass while it is away, and are not ready', async () => {
     await redis.kill()
     const refused = await send(first, token())
@@ -57,3 +70,28 @@ describe.skipIf(withoutOwnRedis)('two replicas on one Redis', () => {
     expect((await fetch(`${first.url}/healthz`)).status).toBe(200)
   })
 })
+
+/** Between a service and Redis. The connections that it forgets stay open, and nothing comes through them any more. */
+async function startNetwork(to: string) {
+  const { hostname, port } = new URL(to)
+  const ends: Socket[] = []
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname)
+    near
+      .on('error', () => {})
+      .pipe(far.on('error', () => {}))
+      .pipe(near)
+    ends.push(near, far)
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    forgetConnections() {
+      for (const end of ends) end.unpipe().pause()
+    },
+    async [Symbol.asyncDispose]() {
+      for (const end of ends) end.destroy()
+      server.close()
+    },
+  }
+}

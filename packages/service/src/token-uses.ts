@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ServiceTokenUses } from '@countersign/guard'
 import { createMemorySingleUse, createRedisSingleUse, type RedisClient, refuseRedisEviction } from '@countersign/limits'
 import { describeError, reasonOf } from './log/describe-error.ts'
@@ -34,11 +35,11 @@ export function createTokenUses(settings: ServiceSettings, log: ServiceLogger, n
 }
 
 function inRedis(url: string, log: ServiceLogger, now: () => number): TokenUses {
-  let connected: Awaited<ReturnType<typeof connect>> | undefined
+  let connection: Connection | undefined
   const client: RedisClient = {
     async sendCommand(words) {
-      if (connected === undefined) throw new Error('the connection is not open yet')
-      return connected.sendCommand(words)
+      if (connection === undefined) throw new Error('the connection is not open yet')
+      return connection.sendCommand(words)
     },
   }
   let memory: ServiceTokenUses | undefined
@@ -51,18 +52,65 @@ function inRedis(url: string, log: ServiceLogger, now: () => number): TokenUses 
     },
     notices: [],
     async open() {
-      connected = await connect(url, log)
+      connection = replacingSilent(await connect(url, log), log)
       memory = createRedisSingleUse({ client, now })
     },
     async ready() {
-      if (connected?.isReady !== true) throw new Error('Redis, which remembers used service tokens, does not answer')
+      const asked = client.sendCommand(['PING']).catch(() => undefined)
+      const late = pause(answerMilliseconds, undefined, { ref: false })
+      if ((await Promise.race([asked, late])) !== 'PONG')
+        throw new Error('Redis, which remembers used service tokens, does not answer')
     },
     async close() {
-      connected?.destroy()
-      connected = undefined
+      connection?.close()
+      connection = undefined
     },
   }
 }
+
+/** Whoever asks whether we are ready does not wait long. */
+const answerMilliseconds = 1_000
+/** No command of ours takes a Redis that works so many looks, one a second. */
+const mostSilentLooks = 5
+
+interface Connection extends RedisClient {
+  close(): void
+}
+
+/**
+ * Connects anew where nothing is answered: of a peer that vanished without a word (a host that is gone, a firewall that
+ * forgot) TCP tells only after a quarter of an hour, and all that time no token could be taken.
+ */
+function replacingSilent(client: Client, log: ServiceLogger): Connection {
+  let unanswered = 0
+  // Counted in looks, not in time: a process that was held up itself has not heard what Redis answered.
+  let silentLooks = 0
+  const watch = setInterval(() => {
+    silentLooks = unanswered === 0 ? 0 : silentLooks + 1
+    if (silentLooks <= mostSilentLooks) return
+    log.warn({}, 'Redis has answered nothing for 5 seconds; connecting anew')
+    silentLooks = 0
+    client.destroy()
+    client.connect().catch(() => {})
+  }, 1_000).unref()
+  return {
+    async sendCommand(words) {
+      unanswered += 1
+      try {
+        return await client.sendCommand(words)
+      } finally {
+        unanswered -= 1
+        silentLooks = 0
+      }
+    },
+    close() {
+      clearInterval(watch)
+      client.destroy()
+    },
+  }
+}
+
+type Client = Awaited<ReturnType<typeof connect>>
 
 async function connect(url: string, log: ServiceLogger) {
   // Loaded only where there is a Redis: it takes more memory than the rest of a small service.

@@ -1,5 +1,6 @@
 import type { PublishEventAction } from '../document/service-document.ts'
 import { reasonOf } from '../log/describe-error.ts'
+import { ServiceError } from '../service-error.ts'
 import { ActionError } from './action-error.ts'
 import type { ActionRun, ActionRuntime } from './action-runtime.ts'
 
@@ -13,11 +14,16 @@ export function createPublishEvent(
     try {
       await runtime.publisher.publish(topic, message.evaluate(context), options)
     } catch (cause) {
-      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${reasonOf(cause)}`, {
+      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${sentenceOf(cause)}`, {
         cause,
       })
     }
   }
+}
+
+/** The publisher's own sentence says why already. */
+function sentenceOf(error: unknown): string {
+  return error instanceof ServiceError ? error.message : reasonOf(error)
 }
 
 function keyOf(value: unknown): string | undefined {

@@ -9,6 +9,7 @@ import { ServicePublisher } from './service-publisher.ts'
 export interface OwnPublisher extends EventPublisher {
   /** For the log, at start. */
   notices(actions: ServiceDocument['actions']): string[]
+  ready(): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,6 +38,9 @@ export function createPublisher(options: {
       if (publisher !== undefined || publishEventActions.length === 0) return []
       const names = publishEventActions.map(({ name }) => name).join(', ')
       return [`${names} can publish nothing: set ${missing.join(' and ')}`]
+    },
+    async ready() {
+      await publisher?.ready()
     },
     async close() {
       await publisher?.close()

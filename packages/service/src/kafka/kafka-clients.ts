@@ -21,8 +21,8 @@ export async function loadKafkaClients({ brokers, clientId, connection }: KafkaC
   const kafka = await import('@platformatic/kafka')
   const base: BaseOptions = { ...connection, clientId, bootstrapBrokers: [...brokers] }
   return {
-    createAdmin: () => new kafka.Admin({ ...base }),
-    createProducer: (options) => new kafka.Producer({ ...base, ...options }),
+    createAdmin: () => new kafka.Admin({ ...base, requestTimeout, retries: 1 }),
+    createProducer: (options) => new kafka.Producer({ ...base, requestTimeout, ...options }),
     createConsumer: (groupId) => new kafka.Consumer({ ...base, groupId, ...membership }),
   }
 }
@@ -32,3 +32,6 @@ export async function loadKafkaClients({ brokers, clientId, connection }: KafkaC
  * nobody until then. Heartbeats go out by themselves, however long a handler takes.
  */
 const membership = { sessionTimeout: 12_000, heartbeatInterval: 3_000, rebalanceTimeout: 30_000 }
+
+/** Milliseconds. A broker says by itself after 5 s that its replicas are late; one that says nothing for longer is hung. */
+const requestTimeout = 15_000

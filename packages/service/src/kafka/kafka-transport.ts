@@ -7,6 +7,7 @@ import { Problem } from '../problem.ts'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
+import { kafkaFailure } from './kafka-failure.ts'
 import { admitRecord, type RecordCall } from './record-call.ts'
 import { createMissingTopics, deadLetterTopicOf, warnOfCreateTime } from './topics.ts'
 
@@ -34,6 +35,8 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
   let consumer: Consumer | undefined
   let producer: Producer | undefined
   let consumption: Consumption | undefined
+  let startedAt = 0
+  let unwritten: string | undefined
 
   return {
     faults:
@@ -60,9 +63,10 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
       }
       consumer = clients.createConsumer(group)
       producer = clients.createProducer({ retries: 3 })
+      startedAt = Date.now()
       consumption = consumePlatformatic<RecordCall>(consumer, {
         topics,
-        producer,
+        producer: { send: (letters) => writeLetters(producer!, letters) },
         deadLetterTopic: deadLetterTopicOf,
         receive,
         handler: serve,
@@ -73,6 +77,12 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
         },
       })
       log.info({ topics, group }, 'Kafka is read')
+    },
+    async ready() {
+      if (consumer === undefined) return
+      if (isCutOff(consumer, startedAt))
+        throw new Error(`nothing is read from Kafka: the brokers at ${brokers.join(', ')} do not answer`)
+      if (unwritten !== undefined) throw new Error(`nothing is read from Kafka: ${unwritten}`)
     },
     async stop() {
       const cut = setTimeout(
@@ -99,13 +109,30 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
 
   async function serve({ operation, call, startedAt }: RecordCall): Promise<void> {
     let failure: unknown
+    const waiting = setInterval(() => {
+      const seconds = Math.round((performance.now() - startedAt) / 1000)
+      log.warn({ operation: operation.name, seconds }, 'a handler has not ended; nothing more is read until it does')
+    }, patienceMilliseconds).unref()
     try {
       await operation.invoke(call)
     } catch (error) {
       failure = error
       throw error
     } finally {
+      clearInterval(waiting)
       finished(operation, call.admission, failure, startedAt)
+    }
+  }
+
+  /** Until one is written the consumer goes no further. */
+  async function writeLetters(writer: Producer, letters: Parameters<Producer['send']>[0]): Promise<void> {
+    try {
+      await writer.send(letters)
+      unwritten = undefined
+    } catch (error) {
+      const [letter] = letters.messages
+      unwritten = `a dead letter cannot be written to ${letter?.topic}: ${kafkaFailure(error)}`
+      throw error
     }
   }
 
@@ -118,6 +145,12 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
     const status = failure === undefined ? 200 : isTold(failure) ? failure.status : 500
     runtime.onCall({ operation, transport: 'kafka', admission, status, milliseconds: performance.now() - startedAt })
   }
+}
+
+/** Heartbeats leave every 3 s, but not while the group is dealt out anew, which takes half a minute at the most. */
+function isCutOff(consumer: Consumer, startedAt: number): boolean {
+  const silent = Date.now() - (consumer.lastHeartbeat?.getTime() ?? startedAt)
+  return silent > 45_000 || (silent > 6_000 && !consumer.isConnected())
 }
 
 /** The document has one operation at most for each topic. */
@@ -152,3 +185,6 @@ function graceOf({ stopSeconds }: { stopSeconds: number }): number {
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
+
+/** A handler that takes longer is told of, and again each time as long. */
+const patienceMilliseconds = 30_000

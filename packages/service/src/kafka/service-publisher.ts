@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { ClientError, createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
 import {
   type RecordCarrier,
@@ -6,10 +7,10 @@ import {
 } from '@countersign/client/kafka'
 import type { Admin, Producer } from '@platformatic/kafka'
 import { createLogger } from '../log/create-logger.ts'
-import { reasonOf } from '../log/describe-error.ts'
 import type { EventPublisher, PublishOptions, ServiceLogger } from '../service-context.ts'
 import { ServiceError } from '../service-error.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
+import { isOutage, isUnknownTopic, kafkaFailure } from './kafka-failure.ts'
 import { createMissingTopics } from './topics.ts'
 
 export interface ServicePublisherOptions {
@@ -33,6 +34,8 @@ export class ServicePublisher implements EventPublisher {
   readonly #log: ServiceLogger
   readonly #topics = new Map<string, Promise<unknown>>()
   #connection: Promise<Connection> | undefined
+  #isAway = false
+  #probe: Promise<void> | undefined
   #closed = false
 
   /** Throws ServiceError `invalid_environment` without brokers, ClientError `invalid_configuration` without a usable key. */
@@ -49,7 +52,8 @@ export class ServicePublisher implements EventPublisher {
   /**
    * Resolves when all replicas have the message. Plain data becomes JSON; text and bytes go as they are; null is a
    * tombstone. A topic that is not there is made. Rejects with ServiceError `not_published`, whose cause is what the client
-   * of Kafka says, or with ClientError `body_not_signable`.
+   * of Kafka says, or with ClientError `body_not_signable`; what the brokers did not answer in time may stand in the topic
+   * all the same.
    */
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
@@ -58,14 +62,35 @@ export class ServicePublisher implements EventPublisher {
       throw new ServiceError('not_published', sentence)
     }
     this.#connection ??= this.#connect()
-    try {
-      const connection = await this.#connection
+    const connection = await this.#connection
+    const send = async () => {
       await this.#ensureTopic(connection.admin, topic)
       await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    }
+    try {
+      await send().catch((error) => {
+        // Somebody has deleted it since it was made.
+        if (!isUnknownTopic(error) || !this.#topics.delete(topic)) throw error
+        return send()
+      })
+      this.#isAway = false
     } catch (cause) {
       if (cause instanceof ClientError) throw cause
-      throw new ServiceError('not_published', `nothing was published to ${topic}: ${reasonOf(cause)}`, { cause })
+      this.#isAway ||= isOutage(cause)
+      const message = `the message for ${topic} was not published: ${kafkaFailure(cause)}`
+      throw new ServiceError('not_published', message, { cause })
     }
+  }
+
+  /** Rejects while brokers do not answer that the last message was not published for. */
+  async ready(): Promise<void> {
+    if (!this.#isAway) return
+    this.#probe ??= this.#reach().finally(() => {
+      this.#probe = undefined
+    })
+    await Promise.race([this.#probe, pause(probeMilliseconds, undefined, { ref: false })])
+    if (this.#isAway)
+      throw new Error(`nothing can be published: no broker of ${this.#brokers.join(', ')} can be reached`)
   }
 
   async close(): Promise<void> {
@@ -85,6 +110,16 @@ export class ServicePublisher implements EventPublisher {
     return { producer, admin: clients.createAdmin(), signed }
   }
 
+  async #reach(): Promise<void> {
+    const connection = await this.#connection
+    await connection?.admin.listTopics().then(
+      () => {
+        this.#isAway = false
+      },
+      () => {},
+    )
+  }
+
   /** Once for each topic: unless told, brokers do not make them, or make them with the writer's time. */
   async #ensureTopic(admin: Admin, topic: string): Promise<void> {
     let ensured = this.#topics.get(topic)
@@ -98,6 +133,8 @@ export class ServicePublisher implements EventPublisher {
 }
 
 const topicName = /^(?!\.\.?$)[\w.-]{1,249}$/
+/** Whoever asks whether we are ready does not wait long. */
+const probeMilliseconds = 1_000
 
 interface Connection {
   readonly producer: Producer

@@ -1,6 +1,7 @@
 import type { Admin } from '@platformatic/kafka'
 import { describeError } from '../log/describe-error.ts'
 import type { ServiceLogger } from '../service-context.ts'
+import { hasApiId } from './kafka-failure.ts'
 
 /** A topic and `.dead-letter`: where records of it are put aside. */
 export function deadLetterTopicOf(topic: string): string {
@@ -63,12 +64,4 @@ function settingsOf(topic: string): { name: string; value: string }[] {
   // A record that just fitted into its topic must fit with the notes that it is put aside with.
   if (topic.endsWith('.dead-letter')) settings.push({ name: 'max.message.bytes', value: String(4 * 1_048_576) })
   return settings
-}
-
-/** However deep the client has wrapped it. */
-function hasApiId(error: unknown, apiId: string): boolean {
-  if (typeof error !== 'object' || error === null) return false
-  const { apiId: own, cause, errors } = error as { apiId?: unknown; cause?: unknown; errors?: unknown }
-  if (own === apiId || hasApiId(cause, apiId)) return true
-  return Array.isArray(errors) && errors.some((one) => hasApiId(one, apiId))
 }

@@ -20,5 +20,6 @@ export { createSenderKeys, type SenderKeysOptions } from './service-token/sender
 export type { ServiceCaller, ServiceTokenPayload } from './service-token/service-caller.ts'
 export type { SenderKeys, ServiceTokenOptions, ServiceTokenUses } from './service-token/service-token-options.ts'
 export { createServiceTokenVerifier, type ServiceTokenVerifier } from './service-token/service-token-verifier.ts'
+export { type Stage, stageOf } from './service-token/stage.ts'
 export type { ServiceTokenValidation } from './service-token/validation.ts'
 export type { IssuerOptions, KeySource } from './trusted-issuer.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { startOwnRedis, startRedis, withoutOwnRedis, withoutRedis } from './redis.fixture.ts'
-import { redisMayEvict } from './redis-eviction.ts'
+import { redisMayEvict, refuseRedisEviction } from './redis-eviction.ts'
 import { createRedisSingleUse } from './redis-single-use.ts'
 
 const inAMinute = () => Date.now() / 1_000 + 60
@@ -180,6 +180,15 @@ describe.skipIf(withoutOwnRedis)('redisMayEvict', () => {
   ])('knows that a Redis with %j answers %s', async (settings, expected) => {
     await using redis = await startOwnRedis(...settings)
     expect(await redisMayEvict(redis.client)).toBe(expected)
+  })
+
+  it('is refused by name at start, and one that does not tell is not', async () => {
+    await using redis = await startOwnRedis('--maxmemory', '10mb', '--maxmemory-policy', 'allkeys-lru')
+    await expect(refuseRedisEviction(redis.client)).rejects.toMatchObject({
+      code: 'store_unavailable',
+      message: expect.stringContaining('maxmemory-policy allkeys-lru'),
+    })
+    await refuseRedisEviction({ sendCommand: () => Promise.resolve('') })
   })
 
   it('takes a Redis that does not tell for one that may', async () => {

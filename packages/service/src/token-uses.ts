@@ -1,5 +1,5 @@
 import type { ServiceTokenUses } from '@countersign/guard'
-import { createMemorySingleUse, createRedisSingleUse, type RedisClient } from '@countersign/limits'
+import { createMemorySingleUse, createRedisSingleUse, type RedisClient, refuseRedisEviction } from '@countersign/limits'
 import { describeError, reasonOf } from './log/describe-error.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
@@ -84,7 +84,8 @@ async function connect(url: string, log: ServiceLogger) {
   client.on('error', (error: Error) => hasConnected && log.warn({ err: describeError(error) }, 'Redis failed'))
   try {
     await client.connect()
-    await refuseEviction(client)
+    // A forgotten token could be used again.
+    await refuseRedisEviction(client)
     return client
   } catch (cause) {
     client.destroy()
@@ -94,13 +95,4 @@ async function connect(url: string, log: ServiceLogger) {
       `Redis at ${host} cannot be used: ${reasonOf(cause)}; start it, or correct REDIS_URL`,
     )
   }
-}
-
-/** A forgotten token could be used again. */
-async function refuseEviction(client: RedisClient): Promise<void> {
-  const memory = String(await client.sendCommand(['INFO', 'memory']))
-  const limit = /^maxmemory:(\d+)/m.exec(memory)?.[1] ?? '0'
-  const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction'
-  if (limit === '0' || policy === 'noeviction') return
-  throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set noeviction`)
 }

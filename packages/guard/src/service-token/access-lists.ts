@@ -1,5 +1,5 @@
-import { serviceName, TokenError } from '@countersign/tokens'
 import { GuardConfigurationError } from '../guard-error.ts'
+import { configuredName } from './configured-name.ts'
 
 export interface AccessLists {
   /** Senders that are refused. With one in it, the allow list is not looked at. */
@@ -42,16 +42,10 @@ export function createAccessDecision({ blockList = [], allowList, enforceLists =
 
 function fullNames(entries: readonly string[], list: string): ReadonlySet<string> {
   if (!Array.isArray(entries)) throw new GuardConfigurationError(`"${list}" must be a list of services`)
-  return new Set(entries.map((entry) => fullName(entry, list)))
-}
-
-/** A name that nobody can have would be taken for protection, so it is told at once. */
-function fullName(entry: unknown, list: string): string {
-  if (typeof entry !== 'string') throw new GuardConfigurationError(`"${list}" must be a list of services' names`)
-  try {
-    return serviceName(entry)
-  } catch (error) {
-    if (!(error instanceof TokenError)) throw error
-    throw new GuardConfigurationError(`"${list}": ${error.message}`)
-  }
+  return new Set(
+    entries.map((entry: unknown) => {
+      if (typeof entry !== 'string') throw new GuardConfigurationError(`"${list}" must be a list of services' names`)
+      return configuredName(entry, `"${list}"`)
+    }),
+  )
 }

@@ -1,5 +1,6 @@
-import { serviceName, TokenError } from '@countersign/tokens'
 import { GuardConfigurationError } from '../guard-error.ts'
+import { configuredName } from './configured-name.ts'
+import { stageOf } from './stage.ts'
 
 /** What the environment says of a service that receives; to be spread into `ServiceTokenOptions`. */
 export interface ReceiverSettings {
@@ -22,7 +23,7 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
 } {
   const blockList = servicesIn(env, 'M2M_BLOCK_LIST') ?? []
   const allowList = servicesIn(env, 'ALLOWED_M2M_CLIENTS')
-  const { stage, enforceLists } = stageIn(env)
+  const { named, isProduction: enforceLists } = stageOf(env)
   const options = {
     name: nameIn(env),
     audiences: listIn(env, 'M2M_AUDIENCES') ?? [],
@@ -36,24 +37,13 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
     enforceLists,
   }
   const listed = [...(blockList.length > 0 ? ['M2M_BLOCK_LIST'] : []), ...(allowList ? ['ALLOWED_M2M_CLIENTS'] : [])]
-  const notices = enforceLists || listed.length === 0 ? [] : [`${stage} leaves ${listed.join(' and ')} off`]
+  const notices = enforceLists || listed.length === 0 ? [] : [`${named} leaves ${listed.join(' and ')} off`]
   return { options, notices }
 }
 
-const enforcing = ['staging', 'stage', 'production', 'prod']
-
-/** Lists hold where they matter, and where nothing says which stage this is. */
-function stageIn(env: Readonly<Record<string, string | undefined>>): { stage: string; enforceLists: boolean } {
-  const variable = ['SERVICE_ENV', 'NODE_ENV'].find((name) => (env[name] ?? '').trim() !== '')
-  if (variable === undefined) return { stage: '', enforceLists: true }
-  const value = env[variable]!.trim()
-  return { stage: `${variable}=${value}`, enforceLists: enforcing.includes(value.toLowerCase()) }
-}
-
-/** A name that nobody can have would be taken for protection, so it is told at once. */
 function servicesIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {
   const entries = listIn(env, name)
-  for (const entry of entries ?? []) fullName(entry, name)
+  for (const entry of entries ?? []) configuredName(entry, name)
   return entries
 }
 
@@ -67,19 +57,10 @@ function listIn(env: Readonly<Record<string, string | undefined>>, name: string)
 }
 
 function nameIn(env: Readonly<Record<string, string | undefined>>): string {
-  return fullName(
+  return configuredName(
     required(env, 'SERVICE_SHORT_NAME', 'the name of this service, such as inventory'),
     'SERVICE_SHORT_NAME',
   )
-}
-
-function fullName(name: string, variable: string): string {
-  try {
-    return serviceName(name)
-  } catch (error) {
-    if (!(error instanceof TokenError)) throw error
-    throw new GuardConfigurationError(`${variable}: ${error.message}`)
-  }
 }
 
 function required(env: Readonly<Record<string, string | undefined>>, name: string, what: string): string {

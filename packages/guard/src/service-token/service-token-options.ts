@@ -1,8 +1,9 @@
 import type { GuardedFetchOptions } from '@countersign/outbound'
-import { serviceName, TokenError, type VerificationKey } from '@countersign/tokens'
+import type { VerificationKey } from '@countersign/tokens'
 import type { RequestLike } from '../bearer-token.ts'
 import { GuardConfigurationError } from '../guard-error.ts'
 import { type AccessDecision, type AccessLists, createAccessDecision } from './access-lists.ts'
+import { configuredName } from './configured-name.ts'
 import { createSenderKeys } from './sender-keys.ts'
 import type { ServiceTokenValidation } from './validation.ts'
 
@@ -127,13 +128,7 @@ function ownName(given: string): string {
   if (typeof given !== 'string') {
     throw new GuardConfigurationError('"name" is missing: give the name of this service, such as inventory')
   }
-  try {
-    return serviceName(given)
-  } catch (error) {
-    if (error instanceof TokenError)
-      throw new GuardConfigurationError(`"name" must be this service's: ${error.message}`)
-    throw error
-  }
+  return configuredName(given, '"name" must be this service\'s')
 }
 
 function keysOf({ keys, fetchOptions, allowList, now }: ServiceTokenOptions): SenderKeys {

@@ -1,4 +1,4 @@
-import { createRedisRateLimiter, type RateLimiter, type RedisClient } from '@countersign/limits'
+import { createRedisRateLimiter, type RateLimiter, type RedisClient, refuseRedisEviction } from '@countersign/limits'
 import { StoreError } from '../storage/store.ts'
 
 export interface RedisConnection {
@@ -23,7 +23,8 @@ export async function connectRedis(url: string, onError: (error: Error) => void 
   const client = await createRedis(url, onError)
   try {
     await client.connect()
-    await refuseEviction(client)
+    // An evicted assertion could be used again, and an evicted limit starts anew.
+    await refuseRedisEviction(client)
   } catch (error) {
     client.destroy()
     throw new StoreError(
@@ -65,15 +66,6 @@ async function createRedis(url: string, onError: (error: Error) => void) {
       `Redis at ${describe(url)} cannot be used: ${reason(error)}; start it, or correct redis_url`,
     )
   }
-}
-
-/** An evicted assertion could be used again, and an evicted limit starts anew. */
-async function refuseEviction(client: RedisClient): Promise<void> {
-  const memory = String(await client.sendCommand(['INFO', 'memory']))
-  const limit = /^maxmemory:(\d+)/m.exec(memory)?.[1] ?? '0'
-  const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction'
-  if (limit === '0' || policy === 'noeviction') return
-  throw new Error(`it may evict what must be remembered (maxmemory-policy ${policy}); set maxmemory-policy noeviction`)
 }
 
 function reason(error: unknown): string {

@@ -1,7 +1,8 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { IncomingGrpcCall } from '@countersign/guard/grpc'
 import type { Metadata } from '@grpc/grpc-js'
 import type { Credentials } from '../admission.ts'
+import type { RequestHead } from '../request-head.ts'
 import { findSessionToken } from '../session/session-token.ts'
 import { namedTenants } from '../tenant/named-tenants.ts'
 import type { TransportRuntime } from '../transport.ts'
@@ -23,7 +24,7 @@ export function grpcCredentials(
 }
 
 /** The metadata as an HTTP request's headers. Cookies are for browsers, which do not speak gRPC. */
-function requestOf(metadata: Metadata, host: string): IncomingMessage {
+function requestOf(metadata: Metadata, host: string): RequestHead {
   const headers: IncomingHttpHeaders = { host }
   const rawHeaders: string[] = []
   for (const [name, first] of Object.entries(metadata.getMap())) {
@@ -31,5 +32,5 @@ function requestOf(metadata: Metadata, host: string): IncomingMessage {
     headers[name] = first
     for (const value of metadata.get(name)) rawHeaders.push(name, String(value))
   }
-  return { method: 'POST', headers, rawHeaders } as unknown as IncomingMessage
+  return { method: 'POST', headers, rawHeaders }
 }

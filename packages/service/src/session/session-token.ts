@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http'
 import { GuardError } from '@countersign/guard'
+import type { RequestHead } from '../request-head.ts'
 
 export interface SessionTokenRules {
   readonly cookie: string
@@ -13,7 +13,7 @@ export interface SessionTokenRules {
  * Throws GuardError `invalid_request` where it is carried in two ways or twice, and where another site's page sent the
  * cookie along with a request that may change something.
  */
-export function findSessionToken(request: IncomingMessage, rules: SessionTokenRules): string | undefined {
+export function findSessionToken(request: RequestHead, rules: SessionTokenRules): string | undefined {
   const bearer = bearerToken(request, rules)
   const cookie = cookieToken(request, rules)
   if (bearer !== undefined && cookie !== undefined && bearer !== cookie)
@@ -26,7 +26,7 @@ export function findSessionToken(request: IncomingMessage, rules: SessionTokenRu
   return bearer ?? cookie
 }
 
-function bearerToken({ headers, rawHeaders }: IncomingMessage, rules: SessionTokenRules): string | undefined {
+function bearerToken({ headers, rawHeaders }: RequestHead, rules: SessionTokenRules): string | undefined {
   if (countOf('authorization', rawHeaders) > 1)
     throw refusal(
       'duplicate_authorization',
@@ -45,7 +45,7 @@ function bearerToken({ headers, rawHeaders }: IncomingMessage, rules: SessionTok
 }
 
 /** Two cookies of one name: one of them may have been planted by a neighbour's site. */
-function cookieToken({ headers }: IncomingMessage, rules: SessionTokenRules): string | undefined {
+function cookieToken({ headers }: RequestHead, rules: SessionTokenRules): string | undefined {
   const found = (headers.cookie ?? '')
     .split(';')
     .map((pair) => pair.trim())
@@ -57,7 +57,7 @@ function cookieToken({ headers }: IncomingMessage, rules: SessionTokenRules): st
 }
 
 /** Browsers send cookies along whoever's page makes the request. */
-function refuseForeignPages({ method = 'GET', headers }: IncomingMessage, rules: SessionTokenRules): void {
+function refuseForeignPages({ method = 'GET', headers }: RequestHead, rules: SessionTokenRules): void {
   if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return
   const { origin } = headers
   if (origin !== undefined && rules.origins.includes(origin)) return

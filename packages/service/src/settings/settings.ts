@@ -1,3 +1,4 @@
+import { stageOf } from '@countersign/guard'
 import { z } from 'zod'
 import { ServiceError } from '../service-error.ts'
 
@@ -102,11 +103,9 @@ export function readSettings(environment: Environment): ServiceSettings {
     metricsToken: data.METRICS_TOKEN,
     logLevel: data.LOG_LEVEL,
     stopSeconds: data.STOP_TIMEOUT,
-    isProduction: productionNames.includes((data.SERVICE_ENV ?? data.NODE_ENV ?? '').trim().toLowerCase()),
+    isProduction: stageOf(environment).isProduction,
   }
 }
-
-const productionNames = ['', 'staging', 'stage', 'production', 'prod']
 
 const port = z
   .string()
@@ -142,8 +141,6 @@ const token = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'is not a name 
 
 const variables = z.object({
   SERVICE_SHORT_NAME: z.string().optional(),
-  SERVICE_ENV: z.string().optional(),
-  NODE_ENV: z.string().optional(),
   HTTP_PORT: port.default(3000),
   HTTP_HOST: z.string().default('0.0.0.0'),
   GRPC_PORT: port.default(50_051),

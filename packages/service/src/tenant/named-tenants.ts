@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problem.ts'
+import type { RequestHead } from '../request-head.ts'
 
 export interface TenantNames {
   /** Lower case. */
@@ -9,7 +9,7 @@ export interface TenantNames {
 }
 
 /** The tenants that a request's header and host name. Throws Problem 400 `malformed_tenant`. */
-export function namedTenants(request: IncomingMessage, { header, host }: TenantNames): readonly string[] {
+export function namedTenants(request: RequestHead, { header, host }: TenantNames): readonly string[] {
   const { headers, rawHeaders } = request
   const values = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === header)
   const ofHost = host === undefined ? undefined : tenantOfHost(headers.host ?? '', host)

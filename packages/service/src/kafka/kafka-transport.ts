@@ -55,9 +55,11 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
           log,
         )
       } catch (cause) {
-        const sentence = `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`
         // Without the cause: whoever does not catch this would get a hundred lines of it, and the sentence above them.
-        throw new ServiceError('cannot_start', sentence)
+        throw new ServiceError(
+          'cannot_start',
+          `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`,
+        )
       } finally {
         await admin.close()
       }

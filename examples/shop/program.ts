@@ -40,8 +40,12 @@ export class Program {
     })
   }
 
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    if (this.hasEnded) return
     this.#child.kill('SIGTERM')
     await once(this.#child, 'exit')
   }

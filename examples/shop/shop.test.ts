@@ -24,11 +24,23 @@ describe.skipIf(brokers === undefined)('the shop', () => {
   })
 })
 
-async function run(words: readonly string[]): Promise<{ code: number; output: string }> {
+it('says at once what it cannot do', async () => {
+  expect(await run(['attack'])).toMatchObject({
+    code: 2,
+    output: expect.stringContaining('npm run example -- attacks'),
+  })
+  const { code, output } = await run([], '127.0.0.1:1')
+  expect(code, output).toBe(1)
+  expect(output).toContain('Kafka at 127.0.0.1:1 cannot be used (ECONNREFUSED); check KAFKA_BROKERS')
+  expect(output).toMatch(/^\w+ did not start; why, it said above$/m)
+  expect(output).not.toContain('AggregateError')
+})
+
+async function run(words: readonly string[], kafka = brokers): Promise<{ code: number; output: string }> {
   const main = new URL('main.ts', import.meta.url).pathname
   const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
   const child = spawn(process.execPath, [...flags, main, ...words], {
-    env: { ...process.env, KAFKA_BROKERS: brokers! },
+    env: { ...process.env, KAFKA_BROKERS: kafka ?? 'none:1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exit = new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))

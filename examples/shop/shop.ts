@@ -96,7 +96,11 @@ async function isReady(program: Program, url: string): Promise<void> {
   for (const deadline = Date.now() + 30_000; ; await setTimeout(50)) {
     const answer = await fetch(`${url}/readyz`).catch(() => undefined)
     if (answer?.ok) return
-    if (Date.now() > deadline) throw new Error(`${program.name} is not ready after 30 seconds: ${await answer?.text()}`)
+    if (program.hasEnded) throw new Error(`${program.name} did not start; why, it said above`)
+    if (Date.now() > deadline) {
+      const said = (await answer?.text()) ?? 'it does not answer'
+      throw new Error(`${program.name} is not ready after 30 seconds: ${said}`)
+    }
   }
 }
 

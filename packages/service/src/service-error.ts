@@ -6,6 +6,7 @@ export type ServiceErrorCode =
   | 'invalid_environment'
   | 'invalid_service'
   | 'cannot_start'
+  | 'not_published'
 
 /** Both count from 1; columns are counted in UTF-16 units, as editors do. */
 export interface Position {

@@ -200,6 +200,22 @@ describe('single use', () => {
     for (let index = 0; index < 30; index++) await reasonOf(verifier.verify(order.forCall(call), received))
     expect(await reasonOf(verifier.verify(first, received))).toBe('replayed')
     expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('unavailable:uses_unavailable')
+    time += 71_000
+    expect(await reasonOf(verifier.verify(order.forCall(call), received)), 'once they have ended').toBe('accepted')
+    expect(await reasonOf(verifier.verify(first, received))).toBe('expired')
+  })
+
+  it('is not taken for new where it ends while it is being checked', async () => {
+    const slowly = (milliseconds: number) => () => {
+      time += milliseconds
+      return []
+    }
+    expect(await reasonOf(inventory({ scopesOf: slowly(60_000) }).verify(order.forCall(call), received))).toBe(
+      'accepted',
+    )
+    expect(await reasonOf(inventory({ scopesOf: slowly(71_000) }).verify(order.forCall(call), received))).toBe(
+      'expired',
+    )
   })
 })
 
@@ -498,6 +514,7 @@ describe('every validation', () => {
         sub: 'ghost-service',
         sender: 'ghost-service',
       }),
+      former: order.forge({ sender: 'order-service', iss: 'order-service' }, { typ: 'JWT' }),
       garbage: 'canary.canary.canary',
     }
     for (const token of Object.values(tokens)) await reasonOf(verifier.verify(token, received))
@@ -507,10 +524,11 @@ describe('every validation', () => {
       ['refused', undefined, 'order-service', 'signature'],
       ['refused', 'billing-service', 'billing-service', 'sender'],
       ['refused', undefined, 'ghost-service', 'sender'],
+      ['refused', undefined, 'order-service', 'typ'],
       ['refused', undefined, undefined, 'malformed'],
     ])
     const all = logged.join('\n')
-    expect(logged.slice(1)).toHaveLength(6)
+    expect(logged.slice(1)).toHaveLength(7)
     for (const token of Object.values(tokens)) {
       for (const part of token.split('.').filter((text) => text.length > 10)) expect(all).not.toContain(part)
     }

@@ -53,7 +53,8 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
         )
       } catch (cause) {
         const sentence = `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`
-        throw new ServiceError('cannot_start', sentence, { cause })
+        // Without the cause: whoever does not catch this would get a hundred lines of it, and the sentence above them.
+        throw new ServiceError('cannot_start', sentence)
       } finally {
         await admin.close()
       }

@@ -41,6 +41,22 @@ describe.skipIf(withoutKafka)('ServicePublisher', () => {
     expect(await kafka.settings(topic)).toMatchObject({ 'message.timestamp.type': 'LogAppendTime' })
   })
 
+  it('says why nothing was published', async () => {
+    const publisher = new ServicePublisher({ environment })
+    for (const topic of ['a b', '', '..', undefined as unknown as string])
+      await expect(publisher.publish(topic, {})).rejects.toMatchObject({ code: 'not_published' })
+    const large = publisher.publish(kafka.topicName(), 'x'.repeat(2_000_000))
+    await expect(large).rejects.toThrow(/^nothing was published to .* larger than the max message size/)
+    await publisher.close()
+    const away = new ServicePublisher({ environment: { ...environment, KAFKA_BROKERS: '127.0.0.1:1' } })
+    await expect(away.publish('t', {})).rejects.toMatchObject({
+      name: 'ServiceError',
+      code: 'not_published',
+      message: 'nothing was published to t: ECONNREFUSED',
+    })
+    await away.close()
+  })
+
   it('says what is missing, and publishes nothing once it is closed', async () => {
     expect(() => new ServicePublisher({ environment: { ...environment, KAFKA_BROKERS: '' } })).toThrow(/KAFKA_BROKERS/)
     expect(() => new ServicePublisher({ environment: { ...environment, SERVICE_SECRET_KEY: '' } })).toThrow(

@@ -1,4 +1,4 @@
-import { createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
+import { ClientError, createServiceSigner, type ServiceSigner, signerFromEnvironment } from '@countersign/client'
 import {
   type RecordCarrier,
   type SignedPlatformaticProducer,
@@ -6,6 +6,7 @@ import {
 } from '@countersign/client/kafka'
 import type { Admin, Producer } from '@platformatic/kafka'
 import { createLogger } from '../log/create-logger.ts'
+import { reasonOf } from '../log/describe-error.ts'
 import type { EventPublisher, PublishOptions, ServiceLogger } from '../service-context.ts'
 import { ServiceError } from '../service-error.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
@@ -47,15 +48,24 @@ export class ServicePublisher implements EventPublisher {
 
   /**
    * Resolves when all replicas have the message. Plain data becomes JSON; text and bytes go as they are; null is a
-   * tombstone. A topic that is not there is made. Rejects with what the client of Kafka says, or with ClientError
-   * `body_not_signable`.
+   * tombstone. A topic that is not there is made. Rejects with ServiceError `not_published`, whose cause is what the client
+   * of Kafka says, or with ClientError `body_not_signable`.
    */
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
-    if (this.#closed) throw new ServiceError('cannot_start', 'the publisher was closed; nothing is published any more')
+    if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
+    if (typeof topic !== 'string' || !topicName.test(topic)) {
+      const sentence = 'a topic is named by 1 to 249 letters, digits, ".", "_" and "-"; nothing was published'
+      throw new ServiceError('not_published', sentence)
+    }
     this.#connection ??= this.#connect()
-    const connection = await this.#connection
-    await this.#ensureTopic(connection.admin, topic)
-    await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    try {
+      const connection = await this.#connection
+      await this.#ensureTopic(connection.admin, topic)
+      await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    } catch (cause) {
+      if (cause instanceof ClientError) throw cause
+      throw new ServiceError('not_published', `nothing was published to ${topic}: ${reasonOf(cause)}`, { cause })
+    }
   }
 
   async close(): Promise<void> {
@@ -86,6 +96,8 @@ export class ServicePublisher implements EventPublisher {
     await ensured
   }
 }
+
+const topicName = /^(?!\.\.?$)[\w.-]{1,249}$/
 
 interface Connection {
   readonly producer: Producer

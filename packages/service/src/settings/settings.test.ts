@@ -1,7 +1,16 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { readSettings } from './settings.ts'
 
 describe('the settings of a service', () => {
+  it('stand in the README, every one', () => {
+    const text = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8')
+    const names = [...text('settings.ts').matchAll(/^ {2}([A-Z][A-Z\d_]+): /gm)].map(([, name]) => name!)
+    expect(names.length).toBeGreaterThan(25)
+    const readme = text('../../README.md')
+    expect(names.filter((name) => name !== 'NODE_ENV' && !readme.includes(`\`${name}`))).toEqual([])
+  })
+
   it.each(['redis', 'redis:6379', 'http://redis:6379'])('have no Redis at %s', (REDIS_URL) => {
     expect(() => readSettings({ REDIS_URL })).toThrow(/REDIS_URL: .*redis:\/\//)
   })

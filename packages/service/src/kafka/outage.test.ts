@@ -92,14 +92,12 @@ describe.skipIf(withoutKafka)('a topic', () => {
     await publisher.close()
   })
 
-  it.each([
-    ['a message that is too large', 'fine', 'it is larger than the topic takes (max.message.bytes)'],
-    ['a name that it cannot have', 'no name!', 'a topic cannot have this name'],
-  ])('refuses %s with a sentence, and is no outage', async (_what, name, sentence) => {
-    const topic = name === 'fine' ? kafka.topicName() : name
+  it('takes no message that is larger than it may be, says so, and is no outage', async () => {
+    const topic = kafka.topicName()
     const publisher = new ServicePublisher({ brokers: [brokers!], signer: world.signer('order'), logger: world.log })
-    const refused = await publisher.publish(topic, { text: 'x'.repeat(2_000_000) }).catch((error) => error)
-    expect(refused.message).toBe(`the message for ${topic} was not published: ${sentence}`)
+    await expect(publisher.publish(topic, { text: 'x'.repeat(2_000_000) })).rejects.toThrow(
+      `the message for ${topic} was not published: it is larger than the topic takes (max.message.bytes)`,
+    )
     await publisher.ready()
     await publisher.close()
   })

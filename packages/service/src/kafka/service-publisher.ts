@@ -52,9 +52,8 @@ export class ServicePublisher implements EventPublisher {
 
   /**
    * Resolves when all replicas have the message. Plain data becomes JSON; text and bytes go as they are; null is a
-   * tombstone. A topic that is not there is made. Rejects with ServiceError `not_published`, whose cause is what the client
-   * of Kafka says, or with ClientError `body_not_signable`; what the brokers did not answer in time may stand in the topic
-   * all the same.
+   * tombstone. A topic that is not there is made. Rejects with ServiceError `not_published`, or with ClientError
+   * `body_not_signable`; what the brokers did not answer in time may stand in the topic all the same.
    */
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
@@ -78,8 +77,7 @@ export class ServicePublisher implements EventPublisher {
     } catch (cause) {
       if (cause instanceof ClientError) throw cause
       this.#isAway ||= isOutage(cause)
-      const message = `the message for ${topic} was not published: ${kafkaFailure(cause)}`
-      throw new ServiceError('not_published', message, { cause })
+      throw new ServiceError('not_published', `nothing was published to ${topic}: ${kafkaFailure(cause)}`, { cause })
     }
   }
 
@@ -133,9 +131,10 @@ export class ServicePublisher implements EventPublisher {
   }
 }
 
-const topicName = /^(?!\.\.?$)[\w.-]{1,249}$/
 /** Whoever asks whether we are ready does not wait long. */
 const probeMilliseconds = 1_000
+
+const topicName = /^(?!\.\.?$)[\w.-]{1,249}$/
 
 interface Connection {
   readonly producer: Producer

@@ -14,16 +14,12 @@ export function createPublishEvent(
     try {
       await runtime.publisher.publish(topic, message.evaluate(context), options)
     } catch (cause) {
-      throw new ActionError(name, 'not_published', `nothing was published to ${topic}: ${sentenceOf(cause)}`, {
-        cause,
-      })
+      // The publisher's own sentence names the topic already.
+      const sentence =
+        cause instanceof ServiceError ? cause.message : `nothing was published to ${topic}: ${reasonOf(cause)}`
+      throw new ActionError(name, 'not_published', sentence, { cause })
     }
   }
-}
-
-/** The publisher's own sentence says why already. */
-function sentenceOf(error: unknown): string {
-  return error instanceof ServiceError ? error.message : reasonOf(error)
 }
 
 function keyOf(value: unknown): string | undefined {

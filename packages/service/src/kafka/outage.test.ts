@@ -55,7 +55,7 @@ describe.skipIf(withoutKafka)('a broker that ends abruptly', () => {
     expect(refused).toMatchObject({
       name: 'ServiceError',
       code: 'not_published',
-      message: 'the message for load was not published: no broker can be reached (ECONNREFUSED)',
+      message: 'nothing was published to load: no broker can be reached (ECONNREFUSED)',
     })
     await expect(publisher.ready()).rejects.toThrow('nothing can be published')
     await vi.waitFor(async () => expect(await readiness(service)).toContain('503 nothing is read from Kafka'), patience)
@@ -92,14 +92,13 @@ describe.skipIf(withoutKafka)('a topic', () => {
     await publisher.close()
   })
 
-  it.each([
-    ['a message that is too large', 'fine', 'it is larger than the topic takes (max.message.bytes)'],
-    ['a name that it cannot have', 'no name!', 'a topic cannot have this name'],
-  ])('refuses %s with a sentence, and is no outage', async (_what, name, sentence) => {
-    const topic = name === 'fine' ? kafka.topicName() : name
+  it('refuses a message that is too large with a sentence, which is no outage', async () => {
+    const topic = kafka.topicName()
     const publisher = new ServicePublisher({ brokers: [brokers!], signer: world.signer('order'), logger: world.log })
     const refused = await publisher.publish(topic, { text: 'x'.repeat(2_000_000) }).catch((error) => error)
-    expect(refused.message).toBe(`the message for ${topic} was not published: ${sentence}`)
+    expect(refused.message).toBe(
+      `nothing was published to ${topic}: it is larger than the topic takes (max.message.bytes)`,
+    )
     await publisher.ready()
     await publisher.close()
   })

@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import { signedCallOptions } from '@countersign/client/grpc'
 import { createServiceTokenVerifier } from '@countersign/guard'
 import { guardGrpc } from '@countersign/guard/grpc'
@@ -18,6 +17,7 @@ import {
 } from '@grpc/grpc-js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { describeWith } from './describe-with.ts'
+import { freePort } from './free-port.ts'
 import { preparePython } from './python.ts'
 
 type Call = ServerDuplexStream<Buffer, Buffer> & { request: Buffer }
@@ -171,13 +171,4 @@ function method(path: string, requestStream: boolean, responseStream: boolean) {
 
 function same(bytes: Buffer): Buffer {
   return bytes
-}
-
-/** Free a moment ago; the other program takes it. */
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
-  const { port } = probe.address() as { port: number }
-  await new Promise((done) => probe.close(done))
-  return port
 }

@@ -1,10 +1,10 @@
 // The server as it is deployed, on a port of its own, set up through its admin API alone: no test here looks inside.
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateMasterKey, loadConfig, startServer } from '@countersign/server'
 import { pino } from 'pino'
+import { freePort } from './free-port.ts'
 
 export const scopes = ['read:things', 'write:things']
 
@@ -113,13 +113,4 @@ async function requestToken(endpoint: string, form: Record<string, string>): Pro
   const body = (await answer.json()) as { access_token?: string }
   if (!body.access_token) throw new Error(`no token: ${answer.status} ${JSON.stringify(body)}`)
   return body.access_token
-}
-
-/** The issuer names the port, so it must be known before the server listens. */
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
-  const { port } = probe.address() as { port: number }
-  await new Promise((resolve) => probe.close(resolve))
-  return port
 }

@@ -41,7 +41,7 @@ function sentencesOf(text: string, className: string, code: string): string[] {
     frame: message === parameter ? '…' : joined(message!),
   }))
   const filled = new Set(makers.filter(({ sentences }) => sentences.length > 0).map(({ frame }) => frame))
-  const hasTable = text.includes(`code: '${code}', message: sentences[`)
+  const hasTable = new RegExp(`code: '${code}'.* sentences\\[`).test(text)
   const sentences = [
     ...find(`new ${className}\\(\\s*(?:\\w+,\\s*)?'${code}',\\s*`).filter((sentence) => !filled.has(sentence)),
     ...thrown.map(([, found]) => joined(found!)),

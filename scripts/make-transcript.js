@@ -3,10 +3,10 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from './modern-node.js'
+import { freePort } from './services/free-port.js'
 
 const session = [
   '# as the administrator: an API, and a client that may read it (with what npm start says to export)',
@@ -83,13 +83,4 @@ function shorten(text) {
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, (id) => `${id.slice(0, 8)}…`)
     .replaceAll(/ {2}data in .*/g, '')
     .replaceAll(/ +$/gm, '')
-}
-
-async function freePort() {
-  const server = createServer().listen(0, 'localhost')
-  await once(server, 'listening')
-  const { port: free } = server.address()
-  server.close()
-  await once(server, 'close')
-  return free
 }

@@ -1,5 +1,5 @@
 export type { Consumption, ConsumptionOptions } from './kafka/consumption.ts'
-export type { DeadLetter, RecordFailure } from './kafka/dead-letter.ts'
+export { type DeadLetter, deadLetterTopicOf, isDeadLetterTopic, type RecordFailure } from './kafka/dead-letter.ts'
 export type { KafkaMessage, KafkaRecord, RecordHeader } from './kafka/kafka-record.ts'
 export {
   consumeKafkajs,

@@ -5,6 +5,15 @@ export interface RedisClient {
   sendCommand(words: string[]): Promise<unknown>
 }
 
+/** At once, and not as an outage with the first call. Throws LimitsError `invalid_limit`. */
+export function checkRedisClient(client: unknown): void {
+  if (typeof (client as Partial<RedisClient> | undefined)?.sendCommand === 'function') return
+  throw new LimitsError(
+    'invalid_limit',
+    '"client" is missing: give a connected client of the redis package, as { client }',
+  )
+}
+
 /**
  * Sends one command and waits for its answer no longer than `timeoutMilliseconds`: a client that is reconnecting queues
  * commands without end. Throws LimitsError `store_unavailable`, without the command's words.

@@ -1,6 +1,6 @@
 import { LimitsError } from './limits-error.ts'
 import { cellsOf, decide, type LimitDecision, type RateLimit, type RateLimiter } from './rate-limit.ts'
-import type { RedisClient } from './redis-client.ts'
+import { checkRedisClient, type RedisClient } from './redis-client.ts'
 import { redisScript } from './redis-script.ts'
 import { storeKey } from './store-key.ts'
 
@@ -23,6 +23,7 @@ export interface RedisRateLimiterOptions {
 /** Rate limits that all replicas on one Redis count together; each call is one script, so none can come between. */
 export function createRedisRateLimiter(options: RedisRateLimiterOptions): RedisRateLimiter {
   const { client, prefix = 'countersign:limit:', now, timeoutMilliseconds = 1_000 } = options
+  checkRedisClient(client)
 
   async function take(limit: RateLimit, key: string, cost = 1): Promise<LimitDecision> {
     const cells = cellsOf(limit, cost)

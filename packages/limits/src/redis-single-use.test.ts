@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { startOwnRedis, startRedis, withoutOwnRedis, withoutRedis } from './redis.fixture.ts'
+import type { RedisClient } from './redis-client.ts'
 import { redisMayEvict, refuseRedisEviction } from './redis-eviction.ts'
+import { createRedisRateLimiter } from './redis-rate-limiter.ts'
 import { createRedisSingleUse } from './redis-single-use.ts'
 
 const inAMinute = () => Date.now() / 1_000 + 60
@@ -194,4 +196,12 @@ describe.skipIf(withoutOwnRedis)('redisMayEvict', () => {
   it('takes a Redis that does not tell for one that may', async () => {
     expect(await redisMayEvict({ sendCommand: () => Promise.resolve('') })).toBe(true)
   })
+})
+
+it('says at once that it was given no client, which a call would take for an outage', () => {
+  const client = { sendCommand: async () => null }
+  for (const make of [createRedisSingleUse, createRedisRateLimiter]) {
+    for (const options of [{}, client, { client: {} }])
+      expect(() => make(options as unknown as { client: RedisClient })).toThrow('"client" is missing')
+  }
 })

@@ -1,5 +1,5 @@
 import { LimitsError } from './limits-error.ts'
-import { ask, type RedisClient } from './redis-client.ts'
+import { ask, checkRedisClient, type RedisClient } from './redis-client.ts'
 import { redisScript } from './redis-script.ts'
 import type { SingleUse, UseOutcome } from './single-use.ts'
 import { storeKey } from './store-key.ts'
@@ -26,6 +26,7 @@ export interface RedisSingleUseOptions {
  */
 export function createRedisSingleUse(options: RedisSingleUseOptions): RedisSingleUse {
   const { client, prefix = 'countersign:used:', now = Date.now, timeoutMilliseconds = 1_000 } = options
+  checkRedisClient(client)
   const memoryKey = `${prefix}memory`
 
   async function firstUse(id: string, expiresAt: number): Promise<boolean> {

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@countersign/client'
 import { expect, it } from 'vitest'
+import { freePort } from '../../server/src/server.fixture.ts'
 import { createAuditTrail } from './audit-trail.ts'
 import { createWorld, logLines } from './world.fixture.ts'
 
@@ -71,13 +71,4 @@ async function startPlayground() {
     }
   }
   throw new Error('the playground ended at once')
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>()
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address() as { port: number }
-    server.close(() => resolve(port))
-  })
-  return promise
 }

@@ -4,6 +4,7 @@ import { createAuditReporter, type ServiceTokenValidation } from '@countersign/g
 import { Secret } from '@countersign/tokens'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
+import type { Environment } from './settings/settings.ts'
 
 /** Where refused service tokens are reported, beside the log. */
 export interface AuditTrail {
@@ -11,8 +12,6 @@ export interface AuditTrail {
   /** Sends what still waits. */
   close(): Promise<void>
 }
-
-type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * The audit trail of the Countersign server at `COUNTERSIGN_ISSUER`, where the client `COUNTERSIGN_CLIENT_ID` with

@@ -18,7 +18,7 @@ import type { Operation } from './operation.ts'
 import { Problem } from './problem.ts'
 import type { ServiceTokenCheck } from './rest/service-token-check.ts'
 import type { ServiceLogger } from './service-context.ts'
-import type { ServiceSettings } from './settings/settings.ts'
+import type { Environment, ServiceSettings } from './settings/settings.ts'
 import { createTokenUses, type TokenUses } from './token-uses.ts'
 
 /** What the environment cannot say. */
@@ -28,7 +28,7 @@ export type ServiceTokenExtras = Partial<
 
 export interface ServiceTokensOptions {
   readonly operations: readonly Operation[]
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly environment: Environment
   readonly settings: ServiceSettings
   /** Of the document. */
   readonly lists: AccessLists

@@ -17,7 +17,7 @@ import { createRestTransport } from './rest/rest-transport.ts'
 import type { EventPublisher, ServiceActions, ServiceLogger } from './service-context.ts'
 import { createServiceTokens, type ServiceTokenExtras } from './service-tokens.ts'
 import { createSessions, type VerifySession } from './session/create-sessions.ts'
-import { readSettings, type ServiceSettings } from './settings/settings.ts'
+import { type Environment, readSettings, type ServiceSettings } from './settings/settings.ts'
 import { createSigning } from './signing.ts'
 import { startAndStop } from './start-and-stop.ts'
 
@@ -25,7 +25,7 @@ export interface CreateServiceOptions extends ServiceCode {
   /** Makes sessions from tokens. Default: access tokens of `SESSION_ISSUERS` made for `SESSION_AUDIENCE`. */
   readonly sessionVerifier?: VerifySession | { verify: VerifySession }
   /** Default process.env. */
-  readonly environment?: Readonly<Record<string, string | undefined>>
+  readonly environment?: Environment
   /** A pino logger fits. Default: JSON lines on stdout. */
   readonly logger?: ServiceLogger
   /** What the environment cannot say of service tokens. */

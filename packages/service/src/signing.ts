@@ -12,10 +12,10 @@ import { hasLiteralOrigin } from './actions/literal-origin.ts'
 import type { ServiceDocument } from './document/service-document.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
-import type { ServiceSettings } from './settings/settings.ts'
+import type { Environment, ServiceSettings } from './settings/settings.ts'
 
 export interface SigningOptions {
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly environment: Environment
   readonly settings: ServiceSettings
   readonly services: Readonly<Record<string, string>> | undefined
   readonly fetch: typeof fetch | undefined
@@ -98,7 +98,7 @@ function usable<Result>(make: () => Result, variable = ''): Result {
   }
 }
 
-function hasKey({ SERVICE_SECRET_KEY = '', SERVICE_SECRET_KEY_FILE = '' }: SigningOptions['environment']): boolean {
+function hasKey({ SERVICE_SECRET_KEY = '', SERVICE_SECRET_KEY_FILE = '' }: Environment): boolean {
   return SERVICE_SECRET_KEY.trim() !== '' || SERVICE_SECRET_KEY_FILE.trim() !== ''
 }
 

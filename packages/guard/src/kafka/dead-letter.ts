@@ -13,6 +13,18 @@ export interface RecordFailure {
   readonly message: string
 }
 
+/** Where records of a topic are put aside, unless a consumer names another place. */
+export function deadLetterTopicOf(topic: string): string {
+  return topic + deadLetterSuffix
+}
+
+/** Whether records are put aside there. */
+export function isDeadLetterTopic(topic: string): boolean {
+  return topic.endsWith(deadLetterSuffix)
+}
+
+const deadLetterSuffix = '.dead-letter'
+
 /** A record for the dead-letter topic. */
 export interface DeadLetter {
   readonly topic: string

@@ -1,6 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { GuardError } from '../guard-error.ts'
-import { type DeadLetter, deadLetterOf, failureOf, type RecordFailure, withoutContent } from './dead-letter.ts'
+import {
+  type DeadLetter,
+  deadLetterOf,
+  deadLetterTopicOf,
+  failureOf,
+  type RecordFailure,
+  withoutContent,
+} from './dead-letter.ts'
 import type { KafkaRecord } from './kafka-record.ts'
 
 /** How one record is dealt with. */
@@ -77,7 +84,7 @@ async function putAside<Message>(
   processing: RecordProcessing<Message>,
   control: ProcessingControl,
 ): Promise<void> {
-  const { group, logger, deadLetterTopic = (topic) => `${topic}.dead-letter` } = processing
+  const { group, logger, deadLetterTopic = deadLetterTopicOf } = processing
   const described = processing.describeFailure?.(error)
   const failure = described ?? failureOf(error)
   const details = { ...placeOf(record), error: failure.error, reason: failure.reason }

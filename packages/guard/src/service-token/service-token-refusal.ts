@@ -26,7 +26,7 @@ export function invalidServiceToken(details: {
   status?: 401 | 403
   cause?: unknown
 }): GuardError {
-  return new GuardError({ code: 'InvalidM2MToken', message: sentences[details.reason], ...details })
+  return new GuardError({ code: 'InvalidM2MToken', ...details, message: details.message ?? sentences[details.reason] })
 }
 
 export function unavailable(reason: string, message: string, realm: string, cause: unknown): GuardError {

@@ -14,7 +14,7 @@ import type { RequestLike } from '../bearer-token.ts'
 import type { GuardError } from '../guard-error.ts'
 import { placeOf, type ReceivedCall, rememberUntil, type Transport, useId } from './received-call.ts'
 import { type PendingCall, requestCall } from './request-call.ts'
-import { type ServiceCaller, type ServiceTokenPayload, toServiceCaller } from './service-caller.ts'
+import { type ServiceCaller, toServiceCaller } from './service-caller.ts'
 import {
   noticesOf,
   readServiceTokenOptions,
@@ -22,7 +22,7 @@ import {
   type ServiceTokenSettings,
 } from './service-token-options.ts'
 import { invalidServiceToken, serviceTokenRefusal, unavailable } from './service-token-refusal.ts'
-import { isSignedWith, profileOf, type TokenProfile } from './token-profile.ts'
+import { type CheckedToken, isSignedWith, profileOf, type TokenProfile } from './token-profile.ts'
 import { report } from './validation.ts'
 
 export interface ServiceTokenVerifier {
@@ -50,17 +50,18 @@ export function createServiceTokenVerifier(options: ServiceTokenOptions): Servic
 
   return {
     name: settings.name,
-    verify: (token, call) => verify(token, { ...describe(call), isLong: false, receive: async () => call }, settings),
+    verify: (token, call) =>
+      verifyAndReport(token, { ...describe(call), isLong: false, receive: async () => call }, settings),
     verifyRequest(token, request) {
       const identity = request.incoming
       const asked = identity === undefined ? undefined : requests.get(identity)
       if (asked?.token === token) return asked.caller
-      const caller = verify(token, requestCall(request, settings), settings)
+      const caller = verifyAndReport(token, requestCall(request, settings), settings)
       if (identity !== undefined) requests.set(identity, { token, caller })
       return caller
     },
     refuse(call, reason, message) {
-      const error = invalidServiceToken({ reason, realm: settings.name, ...(message === undefined ? {} : { message }) })
+      const error = invalidServiceToken({ reason, realm: settings.name, message })
       report({ outcome: 'refused', profile: 'm2m', receiver: settings.name, ...call, reason, error }, settings)
       return error
     },
@@ -75,12 +76,16 @@ interface Progress {
   tokenId?: string
 }
 
-async function verify(token: string, call: PendingCall, settings: ServiceTokenSettings): Promise<ServiceCaller> {
+async function verifyAndReport(
+  token: string,
+  call: PendingCall,
+  settings: ServiceTokenSettings,
+): Promise<ServiceCaller> {
   const { name } = settings
   const { transport, target } = call
   const progress: Progress = { profile: 'm2m' }
   try {
-    const caller = await steps(token, call, settings, progress)
+    const caller = await verify(token, call, settings, progress)
     report({ outcome: 'accepted', transport, target, receiver: name, ...progress, caller }, settings)
     return caller
   } catch (thrown) {
@@ -92,7 +97,7 @@ async function verify(token: string, call: PendingCall, settings: ServiceTokenSe
 }
 
 /** In this order: form, signature, times, audience, binding, access lists, single use. */
-async function steps(
+async function verify(
   token: string,
   call: PendingCall,
   settings: ServiceTokenSettings,
@@ -108,11 +113,11 @@ async function steps(
   const key = await keyOf(parsed, shortName, profile, settings)
   if (call.isLong && !isSignedWith(parsed, key)) throw new TokenError('invalid_signature', 'signed by another key')
   const received = await call.receive()
-  const claims = checked(parsed, key, received, profile, settings, progress)
+  const { payload, usedOnce } = checked(parsed, key, received, profile, settings, progress)
   refuseByLists(sender, settings)
   const scopes = await scopesOf(sender, settings)
-  if (profile.name === 'm2m') await useOnce(claims as unknown as ServiceTokenClaims, received, settings)
-  return toServiceCaller(claims, key, scopes, settings.name)
+  if (usedOnce !== undefined) await useOnce(usedOnce, received, settings)
+  return toServiceCaller(payload, key, scopes, settings.name)
 }
 
 /** Who still sends md5 tokens where none are taken any more must stand in the log, to be found. */
@@ -156,11 +161,11 @@ function checked(
   profile: TokenProfile,
   settings: ServiceTokenSettings,
   progress: Progress,
-): ServiceTokenPayload {
+): CheckedToken {
   try {
-    const claims = profile.check(parsed, key, received, settings)
-    prove(claims)
-    return claims
+    const token = profile.check(parsed, key, received, settings)
+    prove(token.payload)
+    return token
   } catch (error) {
     // Who is refused for what he signed is no stranger.
     if (error instanceof TokenError && error.code !== 'invalid_signature' && isSignedWith(parsed, key))
@@ -212,7 +217,7 @@ async function useOnce(claims: ServiceTokenClaims, call: ReceivedCall, settings:
   }
   if (outcome === 'first' || (outcome === 'again' && use.place !== undefined)) return
   const message = outcome === 'unknowable' ? beforeMemory : undefined
-  throw invalidServiceToken({ reason: 'replayed', realm: name, ...(message === undefined ? {} : { message }) })
+  throw invalidServiceToken({ reason: 'replayed', realm: name, message })
 }
 
 const beforeMemory =

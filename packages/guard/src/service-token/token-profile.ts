@@ -8,6 +8,7 @@ import {
   md5TokenSender,
   type ParsedJws,
   parseJson,
+  type ServiceTokenClaims,
   serviceTokenSender,
   TokenError,
   type VerificationKey,
@@ -23,13 +24,15 @@ export interface TokenProfile {
   /** The short name of whoever the token says it is from; its form is checked, and nothing is proven. */
   senderOf(parsed: ParsedJws): string
   keyFor(parsed: ParsedJws, shortName: string, keys: SenderKeys): Promise<VerificationKey | undefined>
-  /** Signature, times, audience, binding. */
-  check(
-    parsed: ParsedJws,
-    key: VerificationKey,
-    call: ReceivedCall,
-    settings: ServiceTokenSettings,
-  ): ServiceTokenPayload
+  /** Signature, times, audience, binding. Throws TokenError. */
+  check(parsed: ParsedJws, key: VerificationKey, call: ReceivedCall, settings: ServiceTokenSettings): CheckedToken
+}
+
+/** A token that is right in itself. */
+export interface CheckedToken {
+  readonly payload: ServiceTokenPayload
+  /** The claims by which its use is remembered; undefined for tokens that may be used again. */
+  readonly usedOnce: ServiceTokenClaims | undefined
 }
 
 export function profileOf(parsed: ParsedJws, { md5 }: ServiceTokenSettings): TokenProfile {
@@ -47,7 +50,8 @@ const m2mProfile: TokenProfile = {
       binding: bindingOf(call, topicAliases),
       leewaySeconds,
     }
-    return checkServiceToken(parsed, key, rules, timeOf(call, parsed.claims, settings))
+    const claims = checkServiceToken(parsed, key, rules, timeOf(call, parsed.claims, settings))
+    return { payload: claims, usedOnce: claims }
   },
 }
 
@@ -61,7 +65,7 @@ const md5Profile: TokenProfile = {
   },
   check(parsed, key, call, settings) {
     const rules = { hashes: hashesOf(call, settings), leewaySeconds: settings.leewaySeconds }
-    return checkMd5Token(parsed, key, rules, timeOf(call, parsed.claims, settings))
+    return { payload: checkMd5Token(parsed, key, rules, timeOf(call, parsed.claims, settings)), usedOnce: undefined }
   },
 }
 

@@ -1,7 +1,7 @@
 import { GuardError } from '@countersign/guard'
 import { type GrpcRefusal, grpcRefusalOf } from '@countersign/guard/grpc'
 import { Metadata, status } from '@grpc/grpc-js'
-import type { Problem } from '../problem.ts'
+import type { Refusal } from '../refusal.ts'
 
 /** A status of gRPC, as grpc-js takes it. */
 export interface GrpcStatus {
@@ -11,7 +11,7 @@ export interface GrpcStatus {
 }
 
 /** How a call that failed is answered: `problem-code` for programs, and the whole problem as JSON in `problem-bin`. */
-export function statusOf(error: GuardError | Problem): GrpcStatus {
+export function statusOf(error: Refusal): GrpcStatus {
   if (error instanceof GuardError) return withTrailers(grpcRefusalOf(error))
   const { status: httpStatus, code, message: detail, extra } = error
   const answer = withTrailers({ code: codeOf(httpStatus), details: detail })

@@ -299,3 +299,14 @@ function refusesConnections(port: number): Promise<boolean> {
     socket.once('error', () => resolve(true))
   })
 }
+
+describe('a gRPC call that is refused', () => {
+  it('stands in the log with its reason', async () => {
+    const service = await started(() => ({}))
+    await callInventory(world, file, service.grpcPort!, 'DecreaseStock', {})
+    const line = { operation: 'DecreaseStock', transport: 'grpc', status: 401, reason: 'missing_credential' }
+    await expect
+      .poll(() => world.log.lines.map((text) => JSON.parse(text)))
+      .toContainEqual(expect.objectContaining(line))
+  })
+})

@@ -1,4 +1,4 @@
-import { type Caller, GuardError } from '@countersign/guard'
+import type { Caller } from '@countersign/guard'
 import { admitGrpc, RefusedCall } from '@countersign/guard/grpc'
 import type {
   ServerUnaryCall,
@@ -10,6 +10,7 @@ import type {
 import { type Admission, admit } from '../admission.ts'
 import { describeError } from '../log/describe-error.ts'
 import { Problem } from '../problem.ts'
+import { isRefusal, type Refusal, reasonOfRefusal } from '../refusal.ts'
 import type { TransportRuntime } from '../transport.ts'
 import { statusOf } from './answer.ts'
 import { faultOf } from './check-message.ts'
@@ -38,9 +39,9 @@ export function operationHandler(
         admitted.set(call, { admission, startedAt })
         return admission.caller as Caller | undefined
       } catch (error) {
-        const refused = error instanceof GuardError || error instanceof Problem
-        finished(refused ? error.status : 503, undefined, startedAt)
-        if (!refused) runtime.log.error({ err: describeError(error) }, 'a gRPC call could not be checked')
+        const refusal = isRefusal(error) ? error : undefined
+        finished(refusal?.status ?? 503, refusal, undefined, startedAt)
+        if (refusal === undefined) runtime.log.error({ err: describeError(error) }, 'a gRPC call could not be checked')
         throw error instanceof Problem ? new RefusedCall(statusOf(error)) : error
       }
     },
@@ -55,6 +56,7 @@ export function operationHandler(
   async function serve(call: Call, callback: sendUnaryData<Uint8Array>): Promise<void> {
     const { admission, startedAt } = admitted.get(call)!
     let status = 500
+    let refusal: Refusal | undefined
     try {
       const input = inputOf(call.request, operation.input)
       const result = await operation.invoke({ transport: 'grpc', admission, input, signal: goneSignal(call) })
@@ -62,17 +64,24 @@ export function operationHandler(
       status = call.cancelled ? 499 : 200
       callback(null, answer)
     } catch (error) {
-      if (!(error instanceof GuardError || error instanceof Problem)) throw error
+      if (!isRefusal(error)) throw error
+      refusal = error
       status = error.status
       callback(statusOf(error))
     } finally {
-      finished(status, admission, startedAt)
+      finished(status, refusal, admission, startedAt)
     }
   }
 
-  function finished(status: number, admission: Admission | undefined, startedAt: number): void {
+  function finished(
+    status: number,
+    refusal: Refusal | undefined,
+    admission: Admission | undefined,
+    startedAt: number,
+  ): void {
+    const reason = refusal && reasonOfRefusal(refusal)
     const milliseconds = performance.now() - startedAt
-    runtime.onCall({ operation, transport: 'grpc', admission, status, milliseconds })
+    runtime.onCall({ operation, transport: 'grpc', admission, status, reason, milliseconds })
   }
 }
 

@@ -122,6 +122,9 @@ describe.skipIf(withoutKafka)('a service over Kafka', () => {
       ['InvalidM2MToken', 'digest'],
     ])
     expect(notes[4]!['m2m-message']).toBe('there is none left')
+    const logged = world.log.lines.map((line) => JSON.parse(line)).filter(({ transport }) => transport === 'kafka')
+    const reasons = notes.map((note) => note['m2m-reason'])
+    expect(logged.filter(({ status }) => status >= 400).map(({ reason }) => reason)).toEqual(reasons)
     expect(JSON.stringify(notes)).not.toContain('canary')
     expect(world.log.lines.some((line) => line.includes('canary'))).toBe(true)
     expect(world.log.lines.filter((line) => line.includes('eyJ'))).toEqual([])

@@ -1,15 +1,21 @@
-import { GuardError } from '@countersign/guard'
-import { type Consumption, consumePlatformatic, type KafkaRecord, type RecordFailure } from '@countersign/guard/kafka'
+import {
+  type Consumption,
+  consumePlatformatic,
+  deadLetterTopicOf,
+  type KafkaRecord,
+  type RecordFailure,
+} from '@countersign/guard/kafka'
 import type { Consumer, Producer } from '@platformatic/kafka'
 import { describeError, reasonOf } from '../log/describe-error.ts'
 import type { Operation } from '../operation.ts'
 import { Problem } from '../problem.ts'
+import { isRefusal, reasonOfRefusal } from '../refusal.ts'
 import { ServiceError } from '../service-error.ts'
 import type { Transport, TransportRuntime } from '../transport.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
 import { kafkaFailure } from './kafka-failure.ts'
 import { admitRecord, type RecordCall } from './record-call.ts'
-import { createMissingTopics, deadLetterTopicOf, warnOfCreateTime } from './topics.ts'
+import { createMissingTopics, warnOfCreateTime } from './topics.ts'
 
 export interface KafkaRuntime extends TransportRuntime {
   /** The service's full name: the consumer group, unless KAFKA_GROUP names another. */
@@ -55,9 +61,11 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
           log,
         )
       } catch (cause) {
-        const sentence = `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`
         // Without the cause: whoever does not catch this would get a hundred lines of it, and the sentence above them.
-        throw new ServiceError('cannot_start', sentence)
+        throw new ServiceError(
+          'cannot_start',
+          `Kafka at ${brokers.join(', ')} cannot be used (${reasonOf(cause)}); check KAFKA_BROKERS`,
+        )
       } finally {
         await admin.close()
       }
@@ -67,7 +75,6 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
       consumption = consumePlatformatic<RecordCall>(consumer, {
         topics,
         producer: { send: (letters) => writeLetters(producer!, letters) },
-        deadLetterTopic: deadLetterTopicOf,
         receive,
         handler: serve,
         describeFailure,
@@ -142,8 +149,11 @@ export function createKafkaTransport(runtime: KafkaRuntime): KafkaTransport {
     failure: unknown,
     startedAt: number,
   ) {
-    const status = failure === undefined ? 200 : isTold(failure) ? failure.status : 500
-    runtime.onCall({ operation, transport: 'kafka', admission, status, milliseconds: performance.now() - startedAt })
+    const refusal = isRefusal(failure) ? failure : undefined
+    const status = failure === undefined ? 200 : (refusal?.status ?? 500)
+    const reason = refusal && reasonOfRefusal(refusal)
+    const milliseconds = performance.now() - startedAt
+    runtime.onCall({ operation, transport: 'kafka', admission, status, reason, milliseconds })
   }
 }
 
@@ -158,10 +168,6 @@ function byTopic(operations: readonly Operation[]): ReadonlyMap<string, Operatio
   return new Map(
     operations.flatMap((operation) => (operation.kafka ? [[operation.kafka.requestTopic, operation]] : [])),
   )
-}
-
-function isTold(error: unknown): error is Problem | GuardError {
-  return error instanceof Problem || error instanceof GuardError
 }
 
 /** A Problem's sentence may be read by whoever called, and so by whoever reads the dead letters. */

@@ -9,6 +9,7 @@ import type { Admin, Producer } from '@platformatic/kafka'
 import { createLogger } from '../log/create-logger.ts'
 import type { EventPublisher, PublishOptions, ServiceLogger } from '../service-context.ts'
 import { ServiceError } from '../service-error.ts'
+import { type Environment, itemsOf } from '../settings/settings.ts'
 import { type KafkaConnection, loadKafkaClients } from './kafka-clients.ts'
 import { isOutage, isUnknownTopic, kafkaFailure } from './kafka-failure.ts'
 import { createMissingTopics } from './topics.ts'
@@ -23,7 +24,7 @@ export interface ServicePublisherOptions {
   readonly connection?: KafkaConnection
   readonly logger?: ServiceLogger
   /** Default process.env. */
-  readonly environment?: Readonly<Record<string, string | undefined>>
+  readonly environment?: Environment
 }
 
 /** Publishes messages that are signed in the service's name, each attempt anew. Connects with the first. */
@@ -42,7 +43,7 @@ export class ServicePublisher implements EventPublisher {
   constructor(options: ServicePublisherOptions = {}) {
     const { environment = process.env } = options
     this.#options = options
-    this.#brokers = options.brokers ?? brokersIn(environment)
+    this.#brokers = options.brokers ?? itemsOf(environment.KAFKA_BROKERS ?? '')
     if (this.#brokers.length === 0)
       throw new ServiceError('invalid_environment', 'there is no Kafka: set KAFKA_BROKERS')
     this.#signer = options.signer ?? createServiceSigner(signerFromEnvironment(environment))
@@ -57,8 +58,8 @@ export class ServicePublisher implements EventPublisher {
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
     if (typeof topic !== 'string' || !topicName.test(topic)) {
-      const sentence = 'a topic is named by 1 to 249 letters, digits, ".", "_" and "-"; nothing was published'
-      throw new ServiceError('not_published', sentence)
+      const place = typeof topic === 'string' ? topic.slice(0, 249) : 'a topic without a name'
+      throw new ServiceError('not_published', `nothing was published to ${place}: a topic cannot have this name`)
     }
     this.#connection ??= this.#connect()
     const connection = await this.#connection
@@ -139,8 +140,4 @@ interface Connection {
   readonly producer: Producer
   readonly admin: Admin
   signed(tenant: string | undefined): SignedPlatformaticProducer
-}
-
-function brokersIn({ KAFKA_BROKERS = '' }: Readonly<Record<string, string | undefined>>): string[] {
-  return KAFKA_BROKERS.split(',').flatMap((broker) => (broker.trim() === '' ? [] : [broker.trim()]))
 }

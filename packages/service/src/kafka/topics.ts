@@ -1,12 +1,8 @@
-import type { Admin } from '@platformatic/kafka'
+import { isDeadLetterTopic } from '@countersign/guard/kafka'
+import type { Admin, ConfigResourceTypes } from '@platformatic/kafka'
 import { describeError } from '../log/describe-error.ts'
 import type { ServiceLogger } from '../service-context.ts'
 import { hasApiId } from './kafka-failure.ts'
-
-/** A topic and `.dead-letter`: where records of it are put aside. */
-export function deadLetterTopicOf(topic: string): string {
-  return `${topic}.dead-letter`
-}
 
 /**
  * Makes topics that are not there, with the broker's numbers of partitions and replicas, and with the time of appending
@@ -37,9 +33,8 @@ export async function createMissingTopics(
 export async function warnOfCreateTime(admin: Admin, topics: readonly string[], log: ServiceLogger): Promise<void> {
   if (topics.length === 0) return
   try {
-    const topicResource = 2
     const resources = topics.map((resourceName) => ({
-      resourceType: topicResource as never,
+      resourceType: topicResource,
       resourceName,
       configurationKeys: [timestampType],
     }))
@@ -58,10 +53,12 @@ export async function warnOfCreateTime(admin: Admin, topics: readonly string[], 
 }
 
 const timestampType = 'message.timestamp.type'
+/** As a number: the enumeration itself would load the client where there is no Kafka. */
+const topicResource: typeof ConfigResourceTypes.TOPIC = 2
 
 function settingsOf(topic: string): { name: string; value: string }[] {
   const settings = [{ name: timestampType, value: 'LogAppendTime' }]
   // A record that just fitted into its topic must fit with the notes that it is put aside with.
-  if (topic.endsWith('.dead-letter')) settings.push({ name: 'max.message.bytes', value: String(4 * 1_048_576) })
+  if (isDeadLetterTopic(topic)) settings.push({ name: 'max.message.bytes', value: String(4 * 1_048_576) })
   return settings
 }

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
-import type { GuardError } from '@countersign/guard'
 import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem.ts'
+import type { Refusal } from '../refusal.ts'
 import { EdgeAnswer } from './edge-answer.ts'
 
 /** Answers with what a handler gave: JSON, nothing (204), or an edge function's own answer. */
@@ -23,7 +23,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 }
 
 /** Answers whoever was not let in, in the guard's own words. */
-export function sendError(reply: FastifyReply, error: GuardError | Problem): FastifyReply {
+export function sendError(reply: FastifyReply, error: Refusal): FastifyReply {
   if (error instanceof Problem) return sendProblem(reply, error)
   return reply
     .code(error.status)

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { GuardError } from '@countersign/guard'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Admission, admit } from '../admission.ts'
 import { describeError } from '../log/describe-error.ts'
 import type { Operation, OperationCall } from '../operation.ts'
 import { Problem } from '../problem.ts'
+import { isRefusal, type Refusal, reasonOfRefusal } from '../refusal.ts'
 import { ServiceError } from '../service-error.ts'
 import { sendError, sendResult } from './answer.ts'
 import { edgeBody, jsonObject } from './body.ts'
@@ -39,7 +39,7 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
     return sendResult(reply, await operation.invoke({ ...call, signal: goneSignal(reply) }))
   } catch (error) {
     const refusal = refusalOf(error, operation, runtime)
-    reason = refusal instanceof GuardError ? refusal.reason : refusal.code
+    reason = reasonOfRefusal(refusal)
     // What is too large is not waited for; what is left of other contents Node reads and forgets.
     if (refusal.status === 413) reply.header('connection', 'close')
     return sendError(reply, refusal)
@@ -56,8 +56,8 @@ async function serve(operation: Operation, runtime: RestRuntime, request: Fastif
 }
 
 /** What is neither ours nor the handler's, such as a result that is no JSON. */
-function refusalOf(error: unknown, operation: Operation, { log }: RestRuntime): GuardError | Problem {
-  if (error instanceof GuardError || error instanceof Problem) return error
+function refusalOf(error: unknown, operation: Operation, { log }: RestRuntime): Refusal {
+  if (isRefusal(error)) return error
   log.error({ operation: operation.name, err: describeError(error) }, 'an operation could not be answered')
   return new Problem(500, 'operation_failed', "the operation failed; the service's log says why")
 }

@@ -63,7 +63,8 @@ export interface ServiceSettings {
   readonly isProduction: boolean
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+/** Such as process.env. */
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Reads all settings at once. Throws ServiceError `invalid_environment`, naming every variable at fault. */
 export function readSettings(environment: Environment): ServiceSettings {
@@ -112,12 +113,7 @@ const port = z
   .regex(/^\d{1,5}$/, 'is not a port, a number from 0 to 65535')
   .transform(Number)
   .refine((number) => number <= 65_535, 'is not a port, a number from 0 to 65535')
-const list = z.string().transform((text) =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== ''),
-)
+const list = z.string().transform(itemsOf)
 const origins = list.refine((items) => items.every(isOrigin), 'is not a list of origins such as https://shop.example')
 const brokers = list.refine(
   (items) => items.every((item) => /^[^\s/]+:\d{1,5}$/.test(item)),
@@ -185,4 +181,12 @@ const variables = z.object({
 
 function isOrigin(text: string): boolean {
   return URL.parse(text)?.origin === text && /^https?:/.test(text)
+}
+
+/** Separated by commas; empty ones do not count. */
+export function itemsOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
 }

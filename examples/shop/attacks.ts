@@ -1,5 +1,5 @@
 import { createServiceSigner } from '@countersign/client'
-import { signedCallOptions } from '@countersign/client/grpc'
+import { type CallSigner, signedCallOptions } from '@countersign/client/grpc'
 import { type RecordSigner, signRecord } from '@countersign/client/kafka'
 import { generateSigningKey, httpBinding } from '@countersign/tokens'
 import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js'
@@ -44,7 +44,7 @@ export async function attacks(shop: Shop, brokers: string): Promise<boolean> {
   return first.status === 200 && refused === outcomes.length
 }
 
-function say(what: string, expected: string, answer: { status: number | string; reason?: string; detail?: string }) {
+function say(what: string, expected: string, answer: { status: number | string; reason?: unknown; detail?: unknown }) {
   const isRefused = answer.reason === expected
   console.log(`  ${isRefused ? '✗' : '!! NOT REFUSED AS EXPECTED:'} ${what}`)
   console.log(`      ${answer.status} ${answer.reason ?? ''}: ${answer.detail ?? ''}`)
@@ -56,7 +56,7 @@ async function strangersKey(): Promise<string> {
   return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
 }
 
-async function recordSale(shop: Shop, signer?: Parameters<typeof signedCallOptions>[0]) {
+async function recordSale(shop: Shop, signer?: CallSigner) {
   const file = new URL('inventory/inventory.proto', import.meta.url).pathname
   // biome-ignore lint/suspicious/noExplicitAny: what a .proto file holds has no types here.
   const { Inventory } = loadPackageDefinition(loadSync(file)).shop as any
@@ -98,7 +98,7 @@ async function kafkaAttacks(
       const start = shop.notification.lines.length
       await send(value)
       const line = await shop.notification.line(({ msg }) => msg === 'service token refused', start)
-      outcomes.push(say(what, reason, { status: 'to orders.created.dead-letter', ...line } as never))
+      outcomes.push(say(what, reason, { ...line, status: 'to orders.created.dead-letter' }))
     }
     await send(good.value)
     await shop.notification.line(({ msg }) => msg === 'customer notified')
@@ -108,9 +108,9 @@ async function kafkaAttacks(
     const line = await shop.notification.line(({ msg }) => msg === 'service token refused', start)
     outcomes.push(
       say('replay on Kafka: the honest message again', 'replayed', {
-        status: 'to orders.created.dead-letter',
         ...line,
-      } as never),
+        status: 'to orders.created.dead-letter',
+      }),
     )
   } finally {
     await producer.close()

@@ -46,7 +46,7 @@ describe.skipIf(withoutKafka)('ServicePublisher', () => {
     for (const topic of ['a b', '', '..', undefined as unknown as string])
       await expect(publisher.publish(topic, {})).rejects.toMatchObject({ code: 'not_published' })
     const large = publisher.publish(kafka.topicName(), 'x'.repeat(2_000_000))
-    await expect(large).rejects.toThrow(/^nothing was published to .*: it is larger than the topic takes/)
+    await expect(large).rejects.toThrow(/^nothing was published to .* larger than the topic takes/)
     await publisher.close()
     const away = new ServicePublisher({ environment: { ...environment, KAFKA_BROKERS: '127.0.0.1:1' } })
     await expect(away.publish('t', {})).rejects.toMatchObject({

@@ -58,8 +58,8 @@ export class ServicePublisher implements EventPublisher {
   async publish(topic: string, message: unknown, { key, tenant }: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw new ServiceError('not_published', 'the publisher was closed; nothing is published any more')
     if (typeof topic !== 'string' || !topicName.test(topic)) {
-      const sentence = 'a topic is named by 1 to 249 letters, digits, ".", "_" and "-"; nothing was published'
-      throw new ServiceError('not_published', sentence)
+      const place = typeof topic === 'string' ? topic.slice(0, 249) : 'a topic without a name'
+      throw new ServiceError('not_published', `nothing was published to ${place}: a topic cannot have this name`)
     }
     this.#connection ??= this.#connect()
     const connection = await this.#connection

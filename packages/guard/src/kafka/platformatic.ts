@@ -91,6 +91,8 @@ export function consumePlatformatic<Message = KafkaMessage>(
     commit: (offsets) => consumer.commit({ offsets: offsets.filter((offset) => isAssigned(consumer, offset)) }),
     onFailure: (error) => logger?.warn({ problem: error.message }, 'offsets are not committed yet'),
   })
+  // A rejoin has the stream ask what is committed; what it was told too early it would read again.
+  consumer.on('consumer:group:join', () => void commits.flush())
   let stream: PlatformaticStream | undefined
   const finished = run()
 

@@ -1,46 +1,11 @@
 import { createMemorySingleUse } from '@countersign/limits'
-import {
-  createMd5TokenSigner,
-  grpcBinding,
-  kafkaMessageBinding,
-  kafkaRecordBinding,
-  md5MessageHash,
-  md5RequestHash,
-} from '@countersign/tokens'
-import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest'
+import { grpcBinding } from '@countersign/tokens'
+import { describe, expect, it, test } from 'vitest'
 import { GuardConfigurationError } from '../guard-error.ts'
 import { reasonOf, refusalOf } from './reason.fixture.ts'
-import type { ReceivedKafkaRecord } from './received-call.ts'
-import { startSenders, type TestSender, type TestSenders } from './senders.fixture.ts'
+import { call, decode, inventory, now, order, received, senders, setTime, time } from './receiver.fixture.ts'
 import type { ServiceTokenOptions, ServiceTokenUses } from './service-token-options.ts'
-import { createServiceTokenVerifier } from './service-token-verifier.ts'
 import type { ServiceTokenValidation } from './validation.ts'
-
-const call = { method: 'POST', target: '/v1/stock?sku=1', content: '{"n":1}' }
-const received = { transport: 'http', ...call, content: Buffer.from(call.content) } as const
-let senders: TestSenders
-let order: TestSender
-let time: number
-const now = () => time
-
-beforeAll(async () => {
-  senders = await startSenders()
-})
-afterAll(() => senders.stop())
-beforeEach(async () => {
-  time = Date.now()
-  senders.published.clear()
-  order = await senders.add('order', { now })
-})
-
-const inventory = (options: Partial<ServiceTokenOptions> = {}) =>
-  createServiceTokenVerifier({
-    name: 'inventory',
-    keys: senders.template,
-    uses: createMemorySingleUse({ now, monotonicNow: now }),
-    now,
-    ...options,
-  })
 
 describe('a verified service token', () => {
   it('yields the caller, and all its claims frozen', async () => {
@@ -84,7 +49,7 @@ describe('a verified service token', () => {
       [69, 'accepted'],
       [71, 'expired'],
     ] as const) {
-      time = (issuedAt + seconds) * 1000
+      setTime((issuedAt + seconds) * 1000)
       expect(await reasonOf(inventory({ uses }).verify(token, received)), String(seconds)).toBe(reason)
     }
   })
@@ -163,7 +128,7 @@ describe('single use', () => {
 
   it('refuses what a memory that began later cannot know: a restart forgets nothing (68)', async () => {
     const token = order.forCall(call)
-    time += 1
+    setTime(time + 1)
     expect(await reasonOf(inventory().verify(token, received))).toBe('replayed')
     const error = await refusalOf(inventory().verify(token, received))
     expect(error?.message).toMatch(/before this receiver began to remember/)
@@ -200,14 +165,14 @@ describe('single use', () => {
     for (let index = 0; index < 30; index++) await reasonOf(verifier.verify(order.forCall(call), received))
     expect(await reasonOf(verifier.verify(first, received))).toBe('replayed')
     expect(await reasonOf(verifier.verify(order.forCall(call), received))).toBe('unavailable:uses_unavailable')
-    time += 71_000
+    setTime(time + 71_000)
     expect(await reasonOf(verifier.verify(order.forCall(call), received)), 'once they have ended').toBe('accepted')
     expect(await reasonOf(verifier.verify(first, received))).toBe('expired')
   })
 
   it('is not taken for new where it ends while it is being checked', async () => {
     const slowly = (milliseconds: number) => () => {
-      time += milliseconds
+      setTime(time + milliseconds)
       return []
     }
     expect(await reasonOf(inventory({ scopesOf: slowly(60_000) }).verify(order.forCall(call), received))).toBe(
@@ -273,220 +238,6 @@ describe('over gRPC', () => {
     expect(await reasonOf(inventory().verify(signed({ ...rpc, message: null }), { ...rpc, message: null }))).toBe(
       'accepted',
     )
-  })
-})
-
-describe('over Kafka', () => {
-  const key = Buffer.from('order-7')
-  const value = Buffer.from('{"orderId":7}')
-  const place = { partition: 0, offset: 41n, group: 'notification' } as const
-  const record: ReceivedKafkaRecord = {
-    transport: 'kafka',
-    topic: 'orders.created',
-    ...place,
-    key,
-    value,
-    carrier: 'header',
-    get timestamp() {
-      return time
-    },
-    timestampType: 'append',
-  } as ReceivedKafkaRecord
-  const written = (changes: Partial<ReceivedKafkaRecord> = {}) => ({ ...record, timestamp: time, ...changes })
-  const signed = (audience = 'kafka:orders.created', of = { topic: 'orders.created', key, value } as never) =>
-    order.sign({ audience, binding: kafkaRecordBinding(of) })
-
-  it('a token is bound to topic, key and value, and made for the topic', async () => {
-    const reason = (changes: Partial<ReceivedKafkaRecord>) => reasonOf(inventory().verify(signed(), written(changes)))
-    expect(await reason({})).toBe('accepted')
-    expect(await reason({ topic: 'orders.cancelled' })).toBe('aud')
-    expect(await reason({ key: Buffer.from('order-8') })).toBe('key')
-    expect(await reason({ key: null })).toBe('key')
-    expect(await reason({ value: Buffer.from('{"orderId":8}') })).toBe('digest')
-    expect(await reason({ value: null })).toBe('digest')
-    const toService = signed('inventory-service')
-    expect(await reasonOf(inventory().verify(toService, written({ topic: 'orders.cancelled' })))).toBe('topic')
-    expect(await reasonOf(inventory().verify(toService, written()))).toBe('accepted')
-    const tombstone = signed(undefined, { topic: 'orders.created', key, value: null } as never)
-    expect(await reasonOf(inventory().verify(tombstone, written({ value: null })))).toBe('accepted')
-  })
-
-  it('a message with its token inside is bound as its canonical JSON', async () => {
-    const message = { total: 1.5, orderId: 7, M2MToken: '' }
-    const token = order.sign({
-      audience: 'kafka:orders.created',
-      binding: kafkaMessageBinding({ topic: 'orders.created', key, message }),
-    })
-    const carried = (changes: object) =>
-      written({ carrier: 'payload', message: { orderId: 7, total: 1.5, M2MToken: token, ...changes } })
-    expect(await reasonOf(inventory().verify(token, carried({})))).toBe('accepted')
-    expect(await reasonOf(inventory().verify(token, carried({ total: 2 })))).toBe('digest')
-    expect(await reasonOf(inventory().verify(token, written()))).toBe('digest')
-  })
-
-  it('the same place is a redelivery, another is a replay, and another group starts afresh (75)', async () => {
-    const verifier = inventory()
-    const token = signed()
-    const first = written()
-    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
-    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
-    for (const moved of [{ offset: 42n }, { partition: 1 }]) {
-      expect(await reasonOf(verifier.verify(token, { ...first, ...moved }))).toBe('replayed')
-    }
-    expect(await reasonOf(verifier.verify(token, { ...first, group: 'audit', offset: 42n }))).toBe('accepted')
-  })
-
-  it('a record may be read long after it was appended, and not be appended after its token ended', async () => {
-    const token = signed()
-    const late = written()
-    const verifier = inventory()
-    time += 3_600_000
-    expect(await reasonOf(verifier.verify(token, late))).toBe('accepted')
-    expect(await reasonOf(verifier.verify(token, { ...late, timestamp: late.timestamp + 80_000, offset: 50n }))).toBe(
-      'expired',
-    )
-    expect(await reasonOf(verifier.verify(token, { ...late, timestamp: late.timestamp - 80_000, offset: 50n }))).toBe(
-      'iat',
-    )
-    expect(await reasonOf(verifier.verify(token, { ...late, offset: 51n })), 'read as late as the first').toBe(
-      'replayed',
-    )
-  })
-
-  it('a copy that is read late is a replay for as long as uses are remembered after reading (75)', async () => {
-    const token = signed()
-    const verifier = inventory()
-    const first = written({ maximumAgeSeconds: 7_200 })
-    const copy = { ...first, partition: 1, timestamp: first.timestamp + 30_000 }
-    expect(await reasonOf(verifier.verify(token, first))).toBe('accepted')
-    time += 7_000_000
-    expect(await reasonOf(verifier.verify(token, copy)), 'in a partition that lags by two hours').toBe('replayed')
-  })
-
-  it('the word of a writer about the time counts for nothing: the clock here does', async () => {
-    const created = (changes: Partial<ReceivedKafkaRecord> = {}) => written({ timestampType: 'create', ...changes })
-    const token = signed()
-    const verifier = inventory()
-    const start = time
-    expect(await reasonOf(verifier.verify(token, created({ timestamp: 0 })))).toBe('accepted')
-    const other = signed()
-    time = start + 800_000
-    expect(await reasonOf(verifier.verify(other, created({ timestamp: start, offset: 42n }))), 'within maxAge').toBe(
-      'accepted',
-    )
-    expect(
-      await reasonOf(verifier.verify(token, created({ timestamp: start, offset: 43n }))),
-      'remembered as long',
-    ).toBe('replayed')
-    const third = signed()
-    time += 920_000
-    expect(await reasonOf(verifier.verify(third, created({ timestamp: start + 800_000, offset: 44n })))).toBe('expired')
-    const fourth = signed()
-    time += 45_000
-    expect(await reasonOf(verifier.verify(fourth, created({ maximumAgeSeconds: 30, offset: 45n })))).toBe('expired')
-  })
-
-  it('a mirrored topic is checked as the one that was signed', async () => {
-    const mirrored = written({ topic: 'eu.orders.created' })
-    expect(await reasonOf(inventory().verify(signed(), mirrored))).toBe('aud')
-    const topicAliases = { 'eu.orders.created': 'orders.created' }
-    expect(await reasonOf(inventory({ topicAliases }).verify(signed(), mirrored))).toBe('accepted')
-    expect(await reasonOf(inventory({ topicAliases }).verify(signed(), written({ topic: 'toString' })))).toBe('aud')
-  })
-})
-
-describe('the md5 profile', () => {
-  const signer = (options: { kid?: false } = {}) => {
-    const md5 = createMd5TokenSigner({ name: 'order', key: order.key, now })
-    if (options.kid !== false) return md5
-    return {
-      sign: (requestHash: string) => {
-        const iat = Math.floor(time / 1000)
-        const claims = { iss: 'order-service', sender: 'order-service', requestHash, iat, exp: iat + 900 }
-        return order.forge(claims, { typ: 'JWT', kid: undefined })
-      },
-    }
-  }
-  const hash = () => md5RequestHash(received)
-
-  it('is refused unless the receiver has opted in', async () => {
-    expect(await reasonOf(inventory().verify(signer().sign(hash()), received))).toBe('typ')
-    expect(await reasonOf(inventory({ md5: false }).verify(signer().sign(hash()), received))).toBe('typ')
-    const caller = await inventory({ md5: true }).verify(signer().sign(hash()), received)
-    expect(caller).toMatchObject({ clientId: 'order-service', audience: 'inventory-service' })
-    expect(caller.tokenId).toBeUndefined()
-  })
-
-  it('passes again, since it has no jti, and says what differs', async () => {
-    const verifier = inventory({ md5: true })
-    const token = signer().sign(hash())
-    for (let round = 0; round < 2; round++) expect(await reasonOf(verifier.verify(token, received))).toBe('accepted')
-    expect(await reasonOf(verifier.verify(token, { ...received, target: '/v1/other?sku=1' }))).toBe('digest')
-    expect(await reasonOf(verifier.verify(token, { ...received, content: Buffer.from('{"n":2}') }))).toBe('digest')
-    expect(await reasonOf(verifier.verify(token, { ...received, content: Buffer.from('no json') }))).toBe('digest')
-    time += 911_000
-    expect(await reasonOf(verifier.verify(token, received))).toBe('expired')
-  })
-
-  it('finds the key of a token that names none, also while the sender changes it', async () => {
-    const unnamed = () => signer({ kid: false }).sign(hash())
-    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('accepted')
-    senders.published.set('order', [])
-    await senders.add('order')
-    senders.published.get('order')!.push(order.key.publicJwk)
-    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('accepted')
-    senders.published.get('order')!.pop()
-    expect(await reasonOf(inventory({ md5: true }).verify(unnamed(), received))).toBe('signature')
-  })
-
-  it('never checks a service token, and is never tried after one (11)', async () => {
-    const verifier = inventory({ md5: true })
-    const iat = Math.floor(time / 1000)
-    const claims = { iss: 'order-service', sender: 'order-service', requestHash: hash(), iat, exp: iat + 60 }
-    expect(await reasonOf(verifier.verify(order.forge(claims), received))).not.toBe('accepted')
-    expect(await reasonOf(verifier.verify(order.forge({ ...claims, sub: 'order-service' }), received))).not.toBe(
-      'accepted',
-    )
-    const { req, ...rest } = decode(order.forCall(call))
-    expect(await reasonOf(verifier.verify(order.forge({ ...rest, req }, { typ: 'JWT' }), received))).toBe('digest')
-  })
-
-  it('takes a message over Kafka, in payload and header, and nothing over gRPC', async () => {
-    const message = { orderId: 7 }
-    const verifier = inventory({ md5: true })
-    const token = signer().sign(md5MessageHash(message))
-    const record: ReceivedKafkaRecord = {
-      transport: 'kafka',
-      topic: 't',
-      partition: 0,
-      offset: 1n,
-      group: 'g',
-      key: null,
-      value: Buffer.from(JSON.stringify(message)),
-      carrier: 'header',
-      timestamp: time,
-      timestampType: 'append',
-    }
-    expect(await reasonOf(verifier.verify(token, record))).toBe('accepted')
-    const carried = { ...record, carrier: 'payload', message: { ...message, M2MToken: token } } as const
-    expect(await reasonOf(verifier.verify(token, carried))).toBe('accepted')
-    expect(await reasonOf(verifier.verify(token, { ...record, value: Buffer.from('{"orderId":8}') }))).toBe('digest')
-    for (const value of [null, Buffer.from('7'), Buffer.from('{')]) {
-      expect(await reasonOf(verifier.verify(token, { ...record, value }))).toBe('digest')
-    }
-    const rpc = { transport: 'grpc', method: '/a.B/C', message: Buffer.from([]) } as const
-    expect(await reasonOf(verifier.verify(token, rpc))).toBe('typ')
-  })
-
-  it('takes the URL that senders put before the path', async () => {
-    const requestHash = md5RequestHash(received)
-    expect(requestHash).toHaveLength(32)
-    const { createHash } = await import('node:crypto')
-    const form = { method: 'POST', url: 'https://api.example/v1/stock', params: { sku: '1' }, data: { n: 1 } }
-    const token = signer().sign(createHash('md5').update(JSON.stringify(form)).digest('hex'))
-    expect(await reasonOf(inventory({ md5: true }).verify(token, received))).toBe('digest')
-    const md5 = { publicBase: 'https://api.example' }
-    expect(await reasonOf(inventory({ md5 }).verify(token, received))).toBe('accepted')
   })
 })
 
@@ -590,7 +341,3 @@ describe('at start', () => {
     expect(() => inventory(options)).toThrow(why)
   })
 })
-
-function decode(token: string): Record<string, unknown> {
-  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
-}

@@ -3,16 +3,15 @@ import {
   md5TokenSender,
   type ParsedJws,
   parseJwt,
-  type ServiceTokenClaims,
   type ServiceTokenReason,
   serviceName,
-  serviceTokenIssuedAt,
   TokenError,
   type VerificationKey,
 } from '@countersign/tokens'
 import type { RequestLike } from '../bearer-token.ts'
 import type { GuardError } from '../guard-error.ts'
-import { placeOf, type ReceivedCall, rememberUntil, type Transport, useId } from './received-call.ts'
+import { keyOf, scopesOf, useOnce } from './lookups.ts'
+import type { ReceivedCall, Transport } from './received-call.ts'
 import { type PendingCall, requestCall } from './request-call.ts'
 import { type ServiceCaller, toServiceCaller } from './service-caller.ts'
 import {
@@ -21,7 +20,7 @@ import {
   type ServiceTokenOptions,
   type ServiceTokenSettings,
 } from './service-token-options.ts'
-import { invalidServiceToken, serviceTokenRefusal, unavailable } from './service-token-refusal.ts'
+import { invalidServiceToken, serviceTokenRefusal } from './service-token-refusal.ts'
 import { type CheckedToken, isSignedWith, profileOf, type TokenProfile } from './token-profile.ts'
 import { report } from './validation.ts'
 
@@ -129,31 +128,6 @@ function formerSender(parsed: ParsedJws): string | undefined {
   }
 }
 
-async function keyOf(
-  parsed: ParsedJws,
-  shortName: string,
-  profile: TokenProfile,
-  { keys, name, refusalByLists }: ServiceTokenSettings,
-): Promise<VerificationKey> {
-  let key: VerificationKey | undefined
-  try {
-    key = await profile.keyFor(parsed, shortName, keys)
-  } catch (error) {
-    if (error instanceof TokenError) throw error
-    // Nobody is to be made to wait for keys that change nothing; nothing is proven, so that the lists are not named.
-    if (refusalByLists(serviceName(shortName)) !== undefined)
-      throw new TokenError('unknown_key', 'the keys of the sender cannot be had, and it is not let in', 'sender')
-    throw unavailable(
-      'keys_unavailable',
-      'The keys of the sender cannot be had at the moment; try again shortly.',
-      name,
-      error,
-    )
-  }
-  if (key === undefined) throw new TokenError('unknown_key', 'the sender publishes no such key', 'kid')
-  return key
-}
-
 function checked(
   parsed: ParsedJws,
   key: VerificationKey,
@@ -183,45 +157,6 @@ function refuseByLists(sender: string, { refusalByLists, name }: ServiceTokenSet
   const message = refusalByLists(sender)
   if (message !== undefined) throw invalidServiceToken({ reason: 'sender', realm: name, message, status: 403 })
 }
-
-async function scopesOf(sender: string, { scopesOf, name }: ServiceTokenSettings): Promise<readonly string[]> {
-  if (scopesOf === undefined) return []
-  try {
-    return await scopesOf(sender)
-  } catch (error) {
-    throw unavailable(
-      'scopes_unavailable',
-      'What the sender may do cannot be known at the moment; try again shortly.',
-      name,
-      error,
-    )
-  }
-}
-
-async function useOnce(claims: ServiceTokenClaims, call: ReceivedCall, settings: ServiceTokenSettings): Promise<void> {
-  const { uses, name, leewaySeconds, now } = settings
-  const until = rememberUntil(call, claims, leewaySeconds, now() / 1000)
-  // It ended while it was checked, and would not be remembered.
-  if (until <= now() / 1000) throw new TokenError('expired_token', 'the token ended while it was checked', 'exp')
-  const use = { issuedAt: serviceTokenIssuedAt(claims), place: placeOf(call) }
-  let outcome: Awaited<ReturnType<typeof uses.use>>
-  try {
-    outcome = await uses.use(useId(call, name, claims.iss, claims.jti), until, use)
-  } catch (error) {
-    throw unavailable(
-      'uses_unavailable',
-      'Whether the token was used before cannot be known at the moment; try again shortly.',
-      name,
-      error,
-    )
-  }
-  if (outcome === 'first' || (outcome === 'again' && use.place !== undefined)) return
-  const message = outcome === 'unknowable' ? beforeMemory : undefined
-  throw invalidServiceToken({ reason: 'replayed', realm: name, message })
-}
-
-const beforeMemory =
-  'The service token was signed before this receiver began to remember used tokens, so it may have been used; sign a new one (replayed).'
 
 function describe(call: ReceivedCall): { transport: Transport; target: string } {
   if (call.transport === 'http') return { transport: 'http', target: `${call.method} ${call.target.split('?', 1)[0]}` }

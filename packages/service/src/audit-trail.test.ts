@@ -24,9 +24,9 @@ it('brings a refused call to the audit trail of a real server, under the service
     {
       handlers: { count: async () => ({}) },
       environment: {
-        COUNTERSIGN_ISSUER: issuer,
-        COUNTERSIGN_CLIENT_ID: admin.client_id,
-        COUNTERSIGN_CLIENT_SECRET_FILE: secretFile,
+        AUDIT_ISSUER: issuer,
+        AUDIT_CLIENT_ID: admin.client_id,
+        AUDIT_CLIENT_SECRET_FILE: secretFile,
       },
     },
   )
@@ -45,10 +45,10 @@ it('brings a refused call to the audit trail of a real server, under the service
 })
 
 it('wants all of its settings or none', () => {
-  const complete = { COUNTERSIGN_ISSUER: 'http://localhost:8080/', COUNTERSIGN_CLIENT_ID: 'inventory' }
+  const complete = { AUDIT_ISSUER: 'http://localhost:8080/', AUDIT_CLIENT_ID: 'inventory' }
   expect(() => createAuditTrail({}, 'inventory-service', logLines())).not.toThrow()
   expect(() => createAuditTrail(complete, 'inventory-service', logLines())).toThrow('set all of them, or none')
-  const absent = { ...complete, COUNTERSIGN_CLIENT_SECRET_FILE: '/nowhere/secret' }
+  const absent = { ...complete, AUDIT_CLIENT_SECRET_FILE: '/nowhere/secret' }
   expect(() => createAuditTrail(absent, 'inventory-service', logLines())).toThrow('cannot be read: ENOENT')
 })
 

@@ -14,18 +14,19 @@ export interface AuditTrail {
 }
 
 /**
- * The audit trail of the Countersign server at `COUNTERSIGN_ISSUER`, where the client `COUNTERSIGN_CLIENT_ID` with
- * `COUNTERSIGN_CLIENT_SECRET` (or `_FILE`) may `audit:write`; none of them set: no trail but the log.
+ * The audit trail of the Countersign server at `AUDIT_ISSUER`, where the client `AUDIT_CLIENT_ID` with
+ * `AUDIT_CLIENT_SECRET` (or `_FILE`) may `audit:write`; none of them set: no trail but the log. The names are its own: who
+ * has the command line's credentials in his shell must not report as administrator.
  * Throws ServiceError `invalid_environment`, and ClientError `invalid_configuration` for an issuer that cannot be used.
  */
 export function createAuditTrail(environment: Environment, service: string, log: ServiceLogger): AuditTrail {
-  const issuer = environment.COUNTERSIGN_ISSUER || undefined
-  const clientId = environment.COUNTERSIGN_CLIENT_ID || undefined
+  const issuer = environment.AUDIT_ISSUER || undefined
+  const clientId = environment.AUDIT_CLIENT_ID || undefined
   const clientSecret = secretOf(environment)
   if (issuer === undefined && clientId === undefined && clientSecret === undefined) return noTrail
   if (issuer === undefined || clientId === undefined || clientSecret === undefined) {
     throw unusable(
-      'COUNTERSIGN_ISSUER, COUNTERSIGN_CLIENT_ID and COUNTERSIGN_CLIENT_SECRET (or _FILE) go together: refused tokens ' +
+      'AUDIT_ISSUER, AUDIT_CLIENT_ID and AUDIT_CLIENT_SECRET (or _FILE) go together: refused tokens ' +
         'are reported there; set all of them, or none',
     )
   }
@@ -55,15 +56,15 @@ export function createAuditTrail(environment: Environment, service: string, log:
 const noTrail: AuditTrail = { report() {}, async close() {} }
 
 function secretOf(environment: Environment): Secret | undefined {
-  const text = environment.COUNTERSIGN_CLIENT_SECRET || undefined
-  const file = environment.COUNTERSIGN_CLIENT_SECRET_FILE || undefined
+  const text = environment.AUDIT_CLIENT_SECRET || undefined
+  const file = environment.AUDIT_CLIENT_SECRET_FILE || undefined
   if (text !== undefined && file !== undefined)
-    throw unusable('COUNTERSIGN_CLIENT_SECRET and COUNTERSIGN_CLIENT_SECRET_FILE are both set; unset one of them')
+    throw unusable('AUDIT_CLIENT_SECRET and AUDIT_CLIENT_SECRET_FILE are both set; unset one of them')
   if (file === undefined) return text === undefined ? undefined : new Secret(text)
   try {
     return new Secret(readFileSync(file, 'utf8').trim())
   } catch (error) {
-    throw unusable(`COUNTERSIGN_CLIENT_SECRET_FILE cannot be read: ${(error as NodeJS.ErrnoException).code}`)
+    throw unusable(`AUDIT_CLIENT_SECRET_FILE cannot be read: ${(error as NodeJS.ErrnoException).code}`)
   }
 }
 

@@ -20,6 +20,8 @@ export interface MasterKey {
   open(sealed: string, context: string): Buffer
   /** Key of the HMAC under which client secrets are stored */
   readonly clientSecretKey: KeyObject
+  /** Key of the HMAC under which join tokens are stored */
+  readonly joinTokenKey: KeyObject
   /** Key of the HMAC that ends a backup */
   readonly backupKey: KeyObject
   /** Ed25519 key that signs the heads of the audit chains */
@@ -35,6 +37,7 @@ export function createMasterKey(text: string): MasterKey {
     seal: (plain, context) => seal(sealingKey, plain, context),
     open: (sealed, context) => open(sealingKey, sealed, context),
     clientSecretKey: createSecretKey(derive('client secrets')),
+    joinTokenKey: createSecretKey(derive('join tokens')),
     backupKey: createSecretKey(derive('backups')),
     auditKey: ed25519FromSeed(derive('audit heads')),
   }

@@ -24,6 +24,8 @@ export interface MasterKey {
   readonly joinTokenKey: KeyObject
   /** Key of the HMAC that ends a backup */
   readonly backupKey: KeyObject
+  /** Key of the HMAC by which the serial number of an SVID tells for whom it was issued */
+  readonly issuanceKey: KeyObject
   /** Ed25519 key that signs the heads of the audit chains */
   readonly auditKey: KeyObject
 }
@@ -39,6 +41,7 @@ export function createMasterKey(text: string): MasterKey {
     clientSecretKey: createSecretKey(derive('client secrets')),
     joinTokenKey: createSecretKey(derive('join tokens')),
     backupKey: createSecretKey(derive('backups')),
+    issuanceKey: createSecretKey(derive('issuance')),
     auditKey: ed25519FromSeed(derive('audit heads')),
   }
 }

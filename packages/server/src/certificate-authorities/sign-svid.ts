@@ -80,7 +80,11 @@ export function signJwtSvid(authority: CaAuthority, order: JwtSvidOrder): Issued
 }
 
 /** Never later than what signs it. @throws CaUnavailable where nothing it signs would be believed */
-function endOf(wanted: number, { notBefore = 0, notAfter }: { notBefore?: number; notAfter: number }, now: number): number {
+function endOf(
+  wanted: number,
+  { notBefore = 0, notAfter }: { notBefore?: number; notAfter: number },
+  now: number,
+): number {
   if (now >= notAfter) {
     throw new CaUnavailable('the active authority has expired and its successor is not there yet: see the log for why')
   }

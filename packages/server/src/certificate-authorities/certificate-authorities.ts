@@ -1,3 +1,4 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import {
   type Bundle,
   type Certificate,
@@ -54,11 +55,11 @@ export class CertificateAuthorities implements CaAuthority {
   }
 
   issuer(): CertificateIssuer {
-    return valueOf(this.#x509, 'x509')
+    return valueIn(this.#x509, 'x509')
   }
 
   jwtSigner(): JwtAuthority {
-    return valueOf(this.#jwt, 'jwt')
+    return valueIn(this.#jwt, 'jwt')
   }
 
   bundle(): Bundle {
@@ -123,7 +124,7 @@ export class CertificateAuthorities implements CaAuthority {
   #signing<T>(
     row: CertificateAuthorityRow | undefined,
     known: Signing<T> | undefined,
-    open: (row: CertificateAuthorityRow, key: ReturnType<typeof openAuthorityKey>) => T,
+    open: (row: CertificateAuthorityRow, key: KeyObject) => T,
   ): Signing<T> | undefined {
     if (!row) return undefined
     if (known?.id === row.id && 'value' in known) return known
@@ -140,7 +141,11 @@ export class CertificateAuthorities implements CaAuthority {
     return createBundle({
       trustDomain: this.trustDomain,
       x509Authorities,
-      jwtAuthorities: jwt.map(({ kid, publicKeyDer }) => ({ kid, publicKeyDer })),
+      jwtAuthorities: jwt.map(({ kid, publicKeyDer, expiresAt }) => ({
+        keyId: kid,
+        publicKey: createPublicKey({ key: publicKeyDer, format: 'der', type: 'spki' }),
+        expiresAt,
+      })),
       sequenceNumber,
       ...(refreshHintSeconds !== undefined && { refreshHintSeconds }),
     })
@@ -165,14 +170,17 @@ async function readAuthorities(
   return { sequenceNumber: found[0]?.sequence_number ?? 0, rows: found }
 }
 
-function issuerOf(row: CertificateAuthorityRow, key: ReturnType<typeof openAuthorityKey>): CertificateIssuer {
+function issuerOf(row: CertificateAuthorityRow, key: KeyObject): CertificateIssuer {
   const certificate = parseCertificate(Buffer.from(row.certificate ?? '', 'base64'))
   const chain = (JSON.parse(row.chain) as string[]).map((text) => parseCertificate(Buffer.from(text, 'base64')))
   return createCertificateIssuer({ key, certificate, chain })
 }
 
-function valueOf<T>(signing: Signing<T> | undefined, kind: string): T {
-  if (!signing) throw new CaUnavailable(`no ${kind} authority is active; make one with: countersign ca rotate --kind ${kind} --force`)
+function valueIn<T>(signing: Signing<T> | undefined, kind: string): T {
+  if (!signing)
+    throw new CaUnavailable(
+      `no ${kind} authority is active; make one with: countersign ca rotate --kind ${kind} --force`,
+    )
   if ('fault' in signing) throw signing.fault
   return signing.value
 }

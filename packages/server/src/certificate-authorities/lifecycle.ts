@@ -1,8 +1,8 @@
 import type { Actor } from '../audit/event.ts'
 import { Problem } from '../http/problem.ts'
-import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Database, StoreTransaction } from '../storage/store.ts'
+import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { type AuthorityContext, type AuthorityKind, authorityKinds } from './authority-context.ts'
 import { type AuthorityChange, authorityWithStatus, changeAuthorities, nothingToDo } from './change-authorities.ts'
 import { makeAuthority } from './make-authority.ts'
@@ -29,7 +29,11 @@ export async function prepareAuthority(kind: AuthorityKind, context: AuthorityCo
     async (transaction) => {
       const prepared = await authorityWithStatus(transaction, context, kind, 'prepared')
       if (prepared) {
-        throw new Problem(409, 'already_prepared', `${prepared.id} is prepared already: activate it, or revoke it first`)
+        throw new Problem(
+          409,
+          'already_prepared',
+          `${prepared.id} is prepared already: activate it, or revoke it first`,
+        )
       }
       await insertAuthority(transaction, made, 'prepared', context)
     },
@@ -82,22 +86,26 @@ export async function rotateAuthority(
   const activated = activation(actor)
   let id = made.id
   let fact = (): AuthorityChange => ({ ...actor, type: 'ca.prepared', target: targetOf(made), detail: { kind } })
-  await changeAuthorities(() => fact(), context, async (transaction) => {
-    const prepared = await authorityWithStatus(transaction, context, kind, 'prepared')
-    if (!prepared) {
-      await insertAuthority(transaction, { ...made, activation_asked_at: context.now() }, 'prepared', context)
-      return
-    }
-    id = prepared.id
-    if (context.now() - prepared.created_at >= context.publishAheadSeconds) {
-      fact = activated.fact
-      await activate(transaction, prepared, context, activated)
-      return
-    }
-    fact = () => ({ ...actor, type: 'ca.activation_asked', target: targetOf(prepared), detail: { kind } })
-    if (prepared.activation_asked_at !== null) return nothingToDo
-    await setAuthority(transaction, prepared.id, { activation_asked_at: context.now() })
-  })
+  await changeAuthorities(
+    () => fact(),
+    context,
+    async (transaction) => {
+      const prepared = await authorityWithStatus(transaction, context, kind, 'prepared')
+      if (!prepared) {
+        await insertAuthority(transaction, { ...made, activation_asked_at: context.now() }, 'prepared', context)
+        return
+      }
+      id = prepared.id
+      if (context.now() - prepared.created_at >= context.publishAheadSeconds) {
+        fact = activated.fact
+        await activate(transaction, prepared, context, activated)
+        return
+      }
+      fact = () => ({ ...actor, type: 'ca.activation_asked', target: targetOf(prepared), detail: { kind } })
+      if (prepared.activation_asked_at !== null) return nothingToDo
+      await setAuthority(transaction, prepared.id, { activation_asked_at: context.now() })
+    },
+  )
   return id
 }
 
@@ -109,7 +117,11 @@ export async function taintAuthority(id: string, context: AuthorityContext, acto
   await changeAuthorities({ ...actor, type: 'ca.tainted', target: `ca/${id}` }, context, async (transaction) => {
     const row = await authorityById(transaction, context, id)
     if (row.status === 'active') {
-      throw new Problem(409, 'still_active', 'it signs: activate another one first (rotate), or all would renew with it')
+      throw new Problem(
+        409,
+        'still_active',
+        'it signs: activate another one first (rotate), or all would renew with it',
+      )
     }
     if (row.tainted_at !== null || row.status === 'revoked') return nothingToDo
     await setAuthority(transaction, id, { tainted_at: context.now() })
@@ -128,23 +140,27 @@ export async function revokeAuthority(
 ): Promise<void> {
   const { kind } = await authorityById(context.store.database, context, id)
   const spare = await makeAuthority(kind as AuthorityKind, context)
-  await changeAuthorities({ ...actor, type: 'ca.revoked', target: `ca/${id}`, detail: { kind } }, context, async (tx) => {
-    const row = await authorityById(tx, context, id)
-    if (row.status === 'revoked') return nothingToDo
-    if (row.tainted_at === null && row.status !== 'prepared' && !force) {
-      throw new Problem(
-        409,
-        'not_tainted',
-        'taint it first and give everybody time to renew; or force it: whoever holds an SVID of it then fails until renewed',
-      )
-    }
-    await setAuthority(tx, id, withdrawn(context))
-    if (kind === 'jwt') await nameOnFeed(tx, row, context)
-    if (row.status !== 'active') return
-    const prepared = await authorityWithStatus(tx, context, kind as AuthorityKind, 'prepared')
-    if (prepared) await setAuthority(tx, prepared.id, { status: 'active', activated_at: context.now() })
-    else await insertAuthority(tx, spare, 'active', context)
-  })
+  await changeAuthorities(
+    { ...actor, type: 'ca.revoked', target: `ca/${id}`, detail: { kind } },
+    context,
+    async (tx) => {
+      const row = await authorityById(tx, context, id)
+      if (row.status === 'revoked') return nothingToDo
+      if (row.tainted_at === null && row.status !== 'prepared' && !force) {
+        throw new Problem(
+          409,
+          'not_tainted',
+          'taint it first and give everybody time to renew; or force it: whoever holds an SVID of it then fails until renewed',
+        )
+      }
+      await setAuthority(tx, id, withdrawn(context))
+      if (kind === 'jwt') await nameOnFeed(tx, row, context)
+      if (row.status !== 'active') return
+      const prepared = await authorityWithStatus(tx, context, kind as AuthorityKind, 'prepared')
+      if (prepared) await setAuthority(tx, prepared.id, { status: 'active', activated_at: context.now() })
+      else await insertAuthority(tx, spare, 'active', context)
+    },
+  )
 }
 
 /** What is due now. Any replica may do it; doing it twice, or on two of them at once, does nothing. */

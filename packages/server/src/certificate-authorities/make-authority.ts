@@ -4,7 +4,7 @@ import { generateSigningKey } from '@countersign/tokens'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import type { AuthorityContext, AuthorityKind } from './authority-context.ts'
 import { CaUnavailable } from './ca-unavailable.ts'
-import { readUpstreamCa, type UpstreamCa } from './upstream-ca.ts'
+import { checkUnderUpstream, readUpstreamCa, type UpstreamCa } from './upstream-ca.ts'
 
 /** Verifiers' clocks may be behind by this. */
 const clockLeewaySeconds = 60
@@ -63,7 +63,6 @@ function makeCertificate(key: KeyObject, context: AuthorityContext): Made {
   const expiresAt = Math.min(now + context.lifetimeSeconds, upstream?.expiresAt ?? Number.POSITIVE_INFINITY)
   const der = createCaCertificate({
     key,
-    publicKeyDer: publicKeyOf(key),
     subject: { commonName: `${context.trustDomain} workload CA`.slice(0, 64), organization: 'Countersign' },
     trustDomain: context.trustDomain,
     serialNumber: newSerialNumber(),
@@ -73,7 +72,9 @@ function makeCertificate(key: KeyObject, context: AuthorityContext): Made {
     // Below it are leaves only.
     pathLength: 0,
   })
-  const id = parseCertificate(der).subjectKeyId
+  const certificate = parseCertificate(der)
+  if (upstream) checkUnderUpstream({ key, certificate }, upstream, { trustDomain: context.trustDomain, now })
+  const id = certificate.subjectKeyId
   if (id === undefined) throw new CaUnavailable('the new CA certificate has no subject key identifier')
   const text = der.toString('base64')
   return {

@@ -1,6 +1,12 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { type Certificate, parsePemCertificates, verifyCertificateChain } from '@countersign/spiffe'
+import {
+  type Certificate,
+  createCertificateIssuer,
+  parseCertificate,
+  parsePemCertificates,
+  verifyCertificateChain,
+} from '@countersign/spiffe'
 import { CaUnavailable } from './ca-unavailable.ts'
 
 export interface UpstreamFiles {
@@ -34,33 +40,39 @@ export function readUpstreamCa({ certFile, keyFile, bundleFile }: UpstreamFiles,
     throw new CaUnavailable(`the key in ${keyFile} does not belong to the first certificate in ${certFile}`)
   }
   if (!certificate.isCa) throw new CaUnavailable(`the certificate in ${certFile} is not that of a CA`)
-  if (certificate.pathLength === 0) {
-    throw new CaUnavailable(`the CA in ${certFile} may have no CA below it (its path length is 0); use another one`)
-  }
   const roots = bundleFile === undefined ? [certificate] : certificatesOf(bundleFile)
   if (bundleFile === undefined && !isSelfIssued(certificate)) {
     throw new CaUnavailable(`the CA in ${certFile} is not a root: name the file of its root as upstream_ca.bundle_file`)
   }
   const isRoot = (one: Certificate) => roots.some(({ der }) => der.equals(one.der))
   const chain = [certificate, ...above].filter((one) => !isRoot(one))
-  if (chain.length > 0) checkChain(chain, roots, now, certFile, bundleFile ?? certFile)
   const expiresAt = Math.min(certificate.notAfter, ...chain.map(({ notAfter }) => notAfter))
   if (expiresAt <= now) throw new CaUnavailable(`the CA in ${certFile} has expired; put its successor there`)
   return { certificate, key, chain, roots, expiresAt }
 }
 
-function checkChain(
-  chain: readonly Certificate[],
-  roots: readonly Certificate[],
-  now: number,
-  certFile: string,
-  bundleFile: string,
+/**
+ * Tries a new intermediate as everybody else will: whether a leaf under it is trusted. That finds path lengths, name
+ * constraints and missing intermediates before anything depends on them.
+ * @throws CaUnavailable
+ */
+export function checkUnderUpstream(
+  { key, certificate }: { key: KeyObject; certificate: Certificate },
+  { chain, roots }: UpstreamCa,
+  { trustDomain, now }: { trustDomain: string; now: number },
 ): void {
+  const probe = createCertificateIssuer({ key, certificate }).issue({
+    publicKeyDer: certificate.publicKeyDer,
+    serialNumber: Buffer.from([1]),
+    notBefore: now,
+    notAfter: certificate.notAfter,
+    uris: [`spiffe://${trustDomain}/probe`],
+  })
   try {
-    verifyCertificateChain(chain, roots, now, { leafIsCa: true })
+    verifyCertificateChain([parseCertificate(probe), certificate, ...chain], roots, now)
   } catch (error) {
     throw new CaUnavailable(
-      `the CA in ${certFile} does not chain to the certificates in ${bundleFile}: ${(error as Error).message}`,
+      `nothing under the CA of spiffe.upstream_ca would be trusted: ${(error as Error).message}; put a CA there that may sign CAs for this trust domain, the CAs between it and its root after it, and the root in bundle_file`,
       { cause: error },
     )
   }
@@ -78,7 +90,8 @@ function privateKeyOf(file: string): KeyObject {
   try {
     return createPrivateKey(readFileSync(file))
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : 'not a key, or encrypted'
+    const reason =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : 'not a key, or encrypted'
     // Not the cause: what a parser says may quote what it parsed.
     throw new CaUnavailable(`${file} cannot be read as an unencrypted private key in PEM: ${reason}`)
   }

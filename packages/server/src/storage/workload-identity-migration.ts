@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 
 export async function createWorkloadIdentity(database: Kysely<unknown>): Promise<void> {
   await database.schema
@@ -27,7 +27,7 @@ export async function createWorkloadIdentity(database: Kysely<unknown>): Promise
       .unique()
       .on('certificate_authorities')
       .columns(['trust_domain', 'kind'])
-      .where('status', '=', status)
+      .where(sql.ref('status'), '=', status)
       .execute()
   }
   await database.schema

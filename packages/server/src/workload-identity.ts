@@ -1,4 +1,5 @@
 import type { AuditLog } from './audit/log.ts'
+import { Problem } from './http/problem.ts'
 import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
@@ -42,4 +43,14 @@ export async function openWorkloadIdentity(
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
   }
+}
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  if (workloadIdentity) return workloadIdentity.trustDomain
+  throw new Problem(
+    409,
+    'no_trust_domain',
+    'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
+  )
 }

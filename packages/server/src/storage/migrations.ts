@@ -5,6 +5,7 @@ import type { Tables } from './tables.ts'
 const migrations: Record<string, Migration> = {
   '001-foundation': { up: createFoundation },
   '002-services': { up: createServices },
+  '005-revoked-svids': { up: addRevokedSvids },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }
@@ -152,6 +153,12 @@ async function createServices(database: Kysely<unknown>): Promise<void> {
     .addColumn('created_at', 'bigint', (column) => column.notNull())
     .addColumn('updated_at', 'bigint', (column) => column.notNull())
     .execute()
+}
+
+async function addRevokedSvids(database: Kysely<unknown>): Promise<void> {
+  await database.schema.alterTable('revocations').addColumn('serial', 'text').execute()
+  await database.schema.alterTable('revocations').addColumn('spiffe_id', 'text').execute()
+  await database.schema.createIndex('revocations_serial').on('revocations').column('serial').unique().execute()
 }
 
 async function index(database: Kysely<unknown>, table: string, columns: string[]): Promise<void> {

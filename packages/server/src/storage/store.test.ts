@@ -27,6 +27,9 @@ describeStores('the store', (kind) => {
   it('brings a store of an earlier version up to date, and keeps what it holds', async () => {
     await put('a')
     await store.database.schema.dropTable('services').execute()
+    await store.database.schema.dropIndex('revocations_serial').execute()
+    for (const column of ['serial', 'spiffe_id'])
+      await store.database.schema.alterTable('revocations').dropColumn(column).execute()
     await sql`delete from kysely_migration where name > '001-foundation'`.execute(store.database)
     await store.close()
     store = await openStore(fresh.url)

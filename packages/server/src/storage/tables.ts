@@ -101,11 +101,15 @@ export interface SigningKeyRow {
 export interface RevocationRow {
   /** From the store's revision counter, so that a feed reader misses none */
   revision: number
-  /** Exactly one of `jti`, `client_id` with `before`, and `kid` */
+  /** Exactly one of `jti`, `client_id` with `before`, `kid`, and `serial` */
   jti: string | null
   client_id: string | null
   before: number | null
   kid: string | null
+  /** Of an X.509-SVID, lower-case hex */
+  serial: string | null
+  /** Whose SVID a `serial` or a `jti` was, where known */
+  spiffe_id: string | null
   /** The API whose tokens this concerns; null where it concerns all */
   audience: string | null
   /** After this no token it speaks of is alive, and the row may go */

@@ -126,7 +126,7 @@ export class EntryIndex {
   #take(entry: RegistrationEntry): void {
     this.#entries.delete(entry.id)
     this.#countFreshness(entry, -1)
-    if (this.#isAlias(entry)) return this.#aliases.delete(entry.id)
+    this.#aliases.delete(entry.id)
     const siblings = this.#byParent.get(entry.parentId)
     siblings?.delete(entry.id)
     if (siblings?.size === 0) this.#byParent.delete(entry.parentId)

@@ -22,6 +22,8 @@ export interface MasterKey {
   readonly clientSecretKey: KeyObject
   /** Key of the HMAC that ends a backup */
   readonly backupKey: KeyObject
+  /** Key of the HMAC by which the serial number of an SVID tells for whom it was issued */
+  readonly issuanceKey: KeyObject
   /** Ed25519 key that signs the heads of the audit chains */
   readonly auditKey: KeyObject
 }
@@ -36,6 +38,7 @@ export function createMasterKey(text: string): MasterKey {
     open: (sealed, context) => open(sealingKey, sealed, context),
     clientSecretKey: createSecretKey(derive('client secrets')),
     backupKey: createSecretKey(derive('backups')),
+    issuanceKey: createSecretKey(derive('issuance')),
     auditKey: ed25519FromSeed(derive('audit heads')),
   }
 }

@@ -6,7 +6,7 @@ import type {
   AttestAgentResponse,
 } from '@countersign/spiffe/protocol/spire-agent'
 import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
-import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
+import { signX509Svid } from '../certificate-authorities/sign-svid.ts'
 import { AttestationError, type AttestedNode } from '../nodes/node-attestor.ts'
 import { NodeRefused } from '../nodes/node-registry.ts'
 import { type Caller, duplex, unary } from './calls.ts'
@@ -31,7 +31,7 @@ export function agentService(context: NodeApiContext): AgentServer {
       await context.limits.svids(agent.id, 1, agent.address)
       if (agent.node.reattestable) throw denied('AGENT_MUST_REATTEST')
       const request = readRequest(params?.csr)
-      const { svid, serialNumber } = await signAgentSvid(agent.id, request, context)
+      const { svid, serialNumber } = signAgentSvid(agent.id, request, context)
       await orDenied(
         context.nodes.renewed({
           id: agent.id,
@@ -79,7 +79,7 @@ async function attestAgent(
     return answer.value
   }
   const attested = await attest(type, payload, challenge, address, context)
-  const { svid, serialNumber } = await signAgentSvid(attested.id, request, context)
+  const { svid, serialNumber } = signAgentSvid(attested.id, request, context)
   await orDenied(
     context.nodes.attested({
       ...attested,
@@ -135,17 +135,19 @@ function readRequest(csr: Buffer | undefined): CertificateRequest {
 }
 
 /** Of the request only the key is taken: the ID comes from the attestation. */
-async function signAgentSvid(
+function signAgentSvid(
   id: string,
   { publicKeyDer }: CertificateRequest,
-  { ca, issuanceIds, lifetimes, now }: NodeApiContext,
-): Promise<{ svid: X509SVID; serialNumber: string }> {
+  { ca, issuanceIds, lifetimes, ...context }: NodeApiContext,
+): { svid: X509SVID; serialNumber: string } {
+  const now = context.now()
+  const ttlSeconds = lifetimes.agentSeconds
   const signed = signX509Svid(ca, {
-    id,
+    id: parseSpiffeId(id),
     publicKeyDer,
-    ttlSeconds: lifetimes.agentSeconds,
-    serialNumber: issuanceIds.make(id, ''),
-    now: now(),
+    ttlSeconds,
+    serialNumber: issuanceIds.make(id, '', now + ttlSeconds),
+    now,
   })
   return {
     svid: { id: toWireId(id), certChain: signed.chain, expiresAt: signed.expiresAt, hint: '' },

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import { type Bundle, parseTrustDomain } from '@countersign/spiffe'
 import type { BundleServer } from '@countersign/spiffe/protocol/spire-bundle'
 import type { BundleMask, Bundle as WireBundle } from '@countersign/spiffe/protocol/spire-types'
+import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import { unary } from './calls.ts'
 import { requireAgent } from './calling-agent.ts'
 import type { NodeApiContext } from './context.ts'
@@ -14,7 +15,7 @@ export function bundleService(context: NodeApiContext): BundleServer {
     // An agent asks for it on the connection on which it attested itself, where it is still nobody.
     getBundle: unary(rules, async ({ outputMask }, { connection }) => {
       if (!connection.peer) await limits.anonymousCall(connection.address)
-      return toWireBundle(ca.bundle(), outputMask)
+      return ownBundle(ca, outputMask)
     }),
     getFederatedBundle: unary(rules, async (request, caller) => {
       await requireAgent(caller, context)
@@ -22,7 +23,7 @@ export function bundleService(context: NodeApiContext): BundleServer {
       if (name === trustDomain) throw invalidArgument("the server's own trust domain has no federated bundle")
       const bundle = federated.get(name)
       if (!bundle) throw new RpcError(status.NOT_FOUND, 'there is no bundle of this trust domain')
-      return toWireBundle(bundle, request.outputMask)
+      return federatedBundle(bundle, request.outputMask)
     }),
   }
 }
@@ -35,24 +36,49 @@ function readTrustDomain(text: string): string {
   }
 }
 
-/** @param mask which members are asked for; all without one */
-export function toWireBundle(bundle: Bundle, mask: BundleMask | undefined): WireBundle {
-  const wants = (member: keyof BundleMask) => mask === undefined || mask[member]
+/** SPIRE's agents compare the number and the hint too: they may change only when the bundle does. */
+function ownBundle(ca: CaAuthority, mask: BundleMask | undefined): WireBundle {
+  const { x509, jwt, sequenceNumber } = ca.published()
+  const bundle = {
+    trustDomain: ca.trustDomain,
+    x509Authorities: x509.map(({ der, tainted }) => ({ asn1: der, tainted })),
+    jwtAuthorities: jwt.map(({ kid, publicKeyDer, expiresAt, tainted }) => ({
+      keyId: kid,
+      publicKey: publicKeyDer,
+      expiresAt,
+      tainted,
+    })),
+    refreshHint: 0,
+    sequenceNumber,
+  }
+  return masked(bundle, mask)
+}
+
+function federatedBundle(bundle: Bundle, mask: BundleMask | undefined): WireBundle {
+  const { trustDomain, x509Authorities, jwtAuthorities, refreshHintSeconds = 0, sequenceNumber = 0 } = bundle
+  const wire = {
+    trustDomain,
+    x509Authorities: x509Authorities.map(({ der }) => ({ asn1: der, tainted: false })),
+    jwtAuthorities: [...jwtAuthorities].map(([keyId, { publicKey, expiresAt = 0 }]) => ({
+      keyId,
+      publicKey: publicKey.export({ type: 'spki', format: 'der' }),
+      expiresAt,
+      tainted: false,
+    })),
+    refreshHint: refreshHintSeconds,
+    sequenceNumber,
+  }
+  return masked(wire, mask)
+}
+
+/** What the mask asks for; all without one. */
+function masked(bundle: WireBundle, mask: BundleMask | undefined): WireBundle {
+  if (!mask) return bundle
   return {
     trustDomain: bundle.trustDomain,
-    x509Authorities: wants('x509Authorities')
-      ? bundle.x509Authorities.map(({ der }) => ({ asn1: der, tainted: false }))
-      : [],
-    jwtAuthorities: wants('jwtAuthorities')
-      ? [...bundle.jwtAuthorities].map(([keyId, { publicKey }]) => ({
-          keyId,
-          publicKey: publicKey.export({ type: 'spki', format: 'der' }),
-          expiresAt: 0,
-          tainted: false,
-        }))
-      : [],
-    // The hint and the number are part of what agents compare: they may change only when the bundle does.
-    refreshHint: wants('refreshHint') ? (bundle.refreshHintSeconds ?? 0) : 0,
-    sequenceNumber: wants('sequenceNumber') ? (bundle.sequenceNumber ?? 0) : 0,
+    x509Authorities: mask.x509Authorities ? bundle.x509Authorities : [],
+    jwtAuthorities: mask.jwtAuthorities ? bundle.jwtAuthorities : [],
+    refreshHint: mask.refreshHint ? bundle.refreshHint : 0,
+    sequenceNumber: mask.sequenceNumber ? bundle.sequenceNumber : 0,
   }
 }

@@ -1,5 +1,4 @@
-import type { RateLimiter } from '@countersign/limits'
-import type { Bundle, BundleSet } from '@countersign/spiffe'
+import type { BundleSet } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
@@ -21,6 +20,8 @@ export interface NodeApiContext {
   readonly attestors: readonly NodeAttestor[]
   readonly issuanceIds: IssuanceIds
   readonly lifetimes: SvidLifetimes
+  /** The `iss` of JWT-SVIDs */
+  readonly jwtIssuer?: string | undefined
   readonly limits: NodeLimits
   readonly audit: Pick<AuditLog, 'record' | 'recordChange'>
   readonly store: Store

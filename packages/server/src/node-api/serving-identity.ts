@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { toPem } from '@countersign/spiffe'
+import { spiffeId, toPem } from '@countersign/spiffe'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
-import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
+import { signX509Svid } from '../certificate-authorities/sign-svid.ts'
 import type { ServingIdentity } from './node-listener.ts'
 
 export interface ServingIdentityOptions {
@@ -41,12 +41,12 @@ function makeIdentity({ trustDomain, ca, issuanceIds, lifetimeSeconds, now }: Se
   renewAt: number
 } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const id = `spiffe://${trustDomain}/spire/server`
+  const id = spiffeId(trustDomain, '/spire/server')
   const signed = signX509Svid(ca, {
     id,
     publicKeyDer: publicKey.export({ type: 'spki', format: 'der' }),
     ttlSeconds: lifetimeSeconds,
-    serialNumber: issuanceIds.make(id, '', now() + lifetimeSeconds),
+    serialNumber: issuanceIds.make(id.toString(), '', now() + lifetimeSeconds),
     now: now(),
   })
   return {

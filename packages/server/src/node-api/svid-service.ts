@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
-import { parseCertificateRequest } from '@countersign/spiffe'
+import { parseCertificateRequest, parseSpiffeId } from '@countersign/spiffe'
 import type {
   BatchNewX509SVIDResponse_Result as BatchResult,
   NewX509SVIDParams,
@@ -8,8 +8,7 @@ import type {
 } from '@countersign/spiffe/protocol/spire-svid'
 import type { JWTSVID } from '@countersign/spiffe/protocol/spire-types'
 import type { AuditFact } from '../audit/event.ts'
-import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
-import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
+import { signJwtSvid, signX509Svid } from '../certificate-authorities/sign-svid.ts'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'
 import { unary } from './calls.ts'
 import { type CallingAgent, requireAgent } from './calling-agent.ts'
@@ -84,16 +83,16 @@ function newX509Svid(
   } catch (error) {
     return refused(status.INVALID_ARGUMENT, (error as Error).message, entryId)
   }
-  const { ca, issuanceIds, lifetimes, now } = context
-  const [commonName] = entry.dnsNames
+  const { ca, issuanceIds, lifetimes } = context
+  const now = context.now()
+  const ttlSeconds = lifetimeOf(entry, entry.x509SvidTtlSeconds || lifetimes.x509Seconds, now)
   const signed = signX509Svid(ca, {
-    id: entry.spiffeId,
+    id: parseSpiffeId(entry.spiffeId),
     publicKeyDer,
-    ttlSeconds: lifetimeOf(entry, entry.x509SvidTtlSeconds || lifetimes.x509Seconds, now()),
-    dnsNames: [...entry.dnsNames],
-    serialNumber: issuanceIds.make(agent.id, entry.id),
-    now: now(),
-    ...(commonName !== undefined && { subject: { commonName } }),
+    ttlSeconds,
+    dnsNames: entry.dnsNames,
+    serialNumber: issuanceIds.make(agent.id, entry.id, now + ttlSeconds),
+    now,
   })
   const { chain: certChain, expiresAt, serialNumber } = signed
   return {
@@ -109,14 +108,17 @@ async function newJwtSvid(
   entry: RegistrationEntry,
   audience: string[],
   agent: CallingAgent,
-  { ca, issuanceIds, lifetimes, audit, now }: NodeApiContext,
+  { ca, issuanceIds, lifetimes, audit, jwtIssuer, ...context }: NodeApiContext,
 ): Promise<JWTSVID> {
-  const { token, issuedAt, expiresAt, jti } = await signJwtSvid(ca, {
-    id: entry.spiffeId,
+  const now = context.now()
+  const ttlSeconds = lifetimeOf(entry, entry.jwtSvidTtlSeconds || lifetimes.jwtSeconds, now)
+  const { token, issuedAt, expiresAt, jti } = signJwtSvid(ca, {
+    id: parseSpiffeId(entry.spiffeId),
     audience,
-    ttlSeconds: lifetimeOf(entry, entry.jwtSvidTtlSeconds || lifetimes.jwtSeconds, now()),
-    jti: issuanceIds.make(agent.id, entry.id).toString('base64url'),
-    now: now(),
+    ttlSeconds,
+    jti: issuanceIds.make(agent.id, entry.id, now + ttlSeconds).toString('base64url'),
+    now,
+    issuer: jwtIssuer,
   })
   const fact = issuedFact(entry, agent, { kind: 'jwt', audience, expires_at: expiresAt })
   await audit.record({ ...fact, jti })

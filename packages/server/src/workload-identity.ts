@@ -4,6 +4,7 @@ import type { CaAuthority } from './certificate-authorities/certificate-authorit
 import { type IssuanceIds, issuanceId } from './certificate-authorities/issuance-id.ts'
 import { openCertificateAuthorities } from './certificate-authorities/open-certificate-authorities.ts'
 import type { UpstreamFiles } from './certificate-authorities/upstream-ca.ts'
+import { Problem } from './http/problem.ts'
 import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
@@ -76,4 +77,14 @@ export async function openWorkloadIdentity(
     issuanceIds: issuanceId(masterKey),
     stop: () => opened.stop(),
   }
+}
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  if (workloadIdentity) return workloadIdentity.trustDomain
+  throw new Problem(
+    409,
+    'no_trust_domain',
+    'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
+  )
 }

@@ -6,7 +6,7 @@ import type {
   AttestAgentResponse,
 } from '@countersign/spiffe/protocol/spire-agent'
 import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
-import { signX509Svid } from '../certificate-authorities/sign-svid.ts'
+import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import { AttestationError, type AttestedNode } from '../nodes/node-attestor.ts'
 import { NodeRefused } from '../nodes/node-registry.ts'
 import { type Caller, duplex, unary } from './calls.ts'
@@ -100,7 +100,7 @@ async function attest(
   address: string,
   context: NodeApiContext,
 ): Promise<AttestedNode> {
-  const attestor = context.attestors.find((known) => known.type === type)
+  const attestor = context.nodeAttestors.find((known) => known.type === type)
   try {
     if (!attestor) throw new RpcError(status.FAILED_PRECONDITION, 'the server attests no nodes in this way')
     const attested = await attestor.attest(payload, challenge)
@@ -143,7 +143,7 @@ function signAgentSvid(
   const now = context.now()
   const ttlSeconds = lifetimes.agentSeconds
   const signed = signX509Svid(ca, {
-    id: parseSpiffeId(id),
+    id,
     publicKeyDer,
     ttlSeconds,
     serialNumber: issuanceIds.make(id, '', now + ttlSeconds),

@@ -17,7 +17,7 @@ export interface NodeApiContext {
   readonly federated: BundleSet
   readonly entries: EntryIndex
   readonly nodes: NodeRegistry
-  readonly attestors: readonly NodeAttestor[]
+  readonly nodeAttestors: readonly NodeAttestor[]
   readonly issuanceIds: IssuanceIds
   readonly lifetimes: SvidLifetimes
   /** The `iss` of JWT-SVIDs */

@@ -12,7 +12,7 @@ import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import { agentService } from './agent-service.ts'
 import { bundleService } from './bundle-service.ts'
-import type { NodeApiContext } from './context.ts'
+import type { NodeApiContext, SvidLifetimes } from './context.ts'
 import { entryService } from './entry-service.ts'
 import { healthService } from './health-service.ts'
 import type { NodePeer } from './node-connection.ts'
@@ -27,6 +27,9 @@ export interface NodeApiOptions {
   limiter: RateLimiter
   /** Undefined: no limits */
   limits: NodeLimitSettings | undefined
+  lifetimes?: Partial<SvidLifetimes>
+  /** The `iss` of JWT-SVIDs; none without it */
+  jwtIssuer?: string | undefined
   host: string
   /** 0 for any that is free */
   port: number
@@ -42,6 +45,7 @@ export interface NodeApi {
   close(): Promise<void>
 }
 
+const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
 const lookMilliseconds = 1_000
 const graceMilliseconds = 5_000
 
@@ -54,10 +58,14 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const identity = authority.workloadIdentity
   if (!identity) throw new Error('the authority has no trust domain')
   const { trustDomain, ca } = identity
+  const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
   const context: NodeApiContext = {
     ...identity,
     entries: identity.entries.index,
+    federated: { get: () => undefined },
+    lifetimes,
+    jwtIssuer: options.jwtIssuer,
     limits: options.limits
       ? createNodeLimits(options.limiter, options.limits, (refusal) => refusals.note(refusal))
       : noNodeLimits,
@@ -73,7 +81,7 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     trustDomain,
     ca,
     issuanceIds: identity.issuanceIds,
-    lifetimeSeconds: identity.lifetimes.agentSeconds,
+    lifetimeSeconds: lifetimes.agentSeconds,
     now: authority.now,
   })
   const agents = createRpcServer(context, agentBounds(options.connectionMilliseconds ?? 180_000))

@@ -2,6 +2,7 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { LimitsError } from '@countersign/limits'
 import { Status } from '@countersign/spiffe/protocol/rpc-status'
 import { PermissionDeniedDetails, PermissionDeniedDetails_Reason } from '@countersign/spiffe/protocol/spire-types'
+import { CaUnavailable } from '../certificate-authorities/ca-unavailable.ts'
 import { StoreError } from '../storage/store.ts'
 
 /** Why an agent is refused, as `spire.api.types.PermissionDeniedDetails` names it: it tells the agent what to do next. */
@@ -54,5 +55,5 @@ const detailsType = 'type.googleapis.com/spire.api.types.PermissionDeniedDetails
 function isUnavailable(error: unknown): boolean {
   if (error instanceof StoreError) return error.code === 'unavailable' || error.code === 'conflict'
   if (error instanceof LimitsError) return error.code === 'store_unavailable'
-  return (error as { code?: unknown } | undefined)?.code === 'unavailable'
+  return error instanceof CaUnavailable
 }

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { spiffeId, toPem } from '@countersign/spiffe'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
-import { signX509Svid } from '../certificate-authorities/sign-svid.ts'
+import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { ServingIdentity } from './node-listener.ts'
 
 export interface ServingIdentityOptions {

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
-import { parseCertificateRequest, parseSpiffeId } from '@countersign/spiffe'
+import { parseCertificateRequest } from '@countersign/spiffe'
 import type {
   BatchNewX509SVIDResponse_Result as BatchResult,
   NewX509SVIDParams,
@@ -8,7 +8,8 @@ import type {
 } from '@countersign/spiffe/protocol/spire-svid'
 import type { JWTSVID } from '@countersign/spiffe/protocol/spire-types'
 import type { AuditFact } from '../audit/event.ts'
-import { signJwtSvid, signX509Svid } from '../certificate-authorities/sign-svid.ts'
+import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
+import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'
 import { unary } from './calls.ts'
 import { type CallingAgent, requireAgent } from './calling-agent.ts'
@@ -27,7 +28,7 @@ const longestAudience = 1024
 export function svidService(context: NodeApiContext): SVIDServer {
   const { rules, limits, audit } = context
   return {
-    batchNewX509SVID: unary(rules, async ({ params }, caller) => {
+    batchNewX509Svid: unary(rules, async ({ params }, caller) => {
       const agent = await requireAgent(caller, context)
       if (params.length === 0) throw invalidArgument('no certificate is asked for')
       if (params.length > largestBatch) {
@@ -43,7 +44,7 @@ export function svidService(context: NodeApiContext): SVIDServer {
       await Promise.all([...factsOf(outcomes, agent)].map((fact) => audit.record(fact)))
       return { results: outcomes.map(({ result }) => result) }
     }),
-    newJWTSVID: unary(rules, async ({ entryId, audience }, caller) => {
+    newJwtsvid: unary(rules, async ({ entryId, audience }, caller) => {
       const agent = await requireAgent(caller, context)
       const audiences = [...new Set(audience.filter((name) => name !== ''))]
       if (audiences.length === 0) throw invalidArgument('a JWT-SVID needs an audience')
@@ -87,7 +88,7 @@ function newX509Svid(
   const now = context.now()
   const ttlSeconds = lifetimeOf(entry, entry.x509SvidTtlSeconds || lifetimes.x509Seconds, now)
   const signed = signX509Svid(ca, {
-    id: parseSpiffeId(entry.spiffeId),
+    id: entry.spiffeId,
     publicKeyDer,
     ttlSeconds,
     dnsNames: entry.dnsNames,
@@ -113,7 +114,7 @@ async function newJwtSvid(
   const now = context.now()
   const ttlSeconds = lifetimeOf(entry, entry.jwtSvidTtlSeconds || lifetimes.jwtSeconds, now)
   const { token, issuedAt, expiresAt, jti } = signJwtSvid(ca, {
-    id: parseSpiffeId(entry.spiffeId),
+    id: entry.spiffeId,
     audience,
     ttlSeconds,
     jti: issuanceIds.make(agent.id, entry.id, now + ttlSeconds).toString('base64url'),

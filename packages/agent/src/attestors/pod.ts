@@ -72,9 +72,8 @@ export function parsePodList(answer: unknown): Pod[] {
 }
 
 function parseContainer(status: unknown): Container {
-  const id = text(status, 'containerID')
   return {
-    id: id.slice(id.indexOf('://') + 3),
+    id: text(status, 'containerID').split('://')[1] ?? '',
     name: text(status, 'name'),
     image: text(status, 'image'),
     imageId: text(status, 'imageID'),

@@ -10,10 +10,13 @@ export async function readJson(
   who: string,
   limits: { maxBytes: number; timeoutMilliseconds: number },
 ): Promise<unknown> {
-  const timer = setTimeout(
-    () => request.destroy(new Error(`no answer in ${limits.timeoutMilliseconds} ms`)),
-    limits.timeoutMilliseconds,
-  )
+  let tooSlow: string | undefined
+  const timer = setTimeout(() => {
+    tooSlow = `no answer in ${limits.timeoutMilliseconds} ms`
+    request.destroy()
+  }, limits.timeoutMilliseconds)
+  // Once answered, a request that is cut off has nobody else who hears of it; the reader of the answer is told.
+  request.on('error', () => {})
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve).once('error', reject).end()
@@ -28,7 +31,7 @@ export async function readJson(
     }
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch (error) {
-    throw new Error(`${who} cannot be asked: ${(error as Error).message}`, { cause: error })
+    throw new Error(`${who} cannot be asked: ${tooSlow ?? (error as Error).message}`, { cause: error })
   } finally {
     clearTimeout(timer)
     request.destroy()

@@ -68,7 +68,10 @@ async function binaryValues(
       note(`${path} is a path in a file tree that the workload may have made itself: no unix:path`)
     }
     if (mount?.trustedContent) {
-      values.push(`sha256:${await hashes.of(executable.descriptorPath)}`)
+      const hash = await hashes.of(executable.descriptorPath).catch((error: Error) => {
+        note(`${path} cannot be hashed: ${error.message}`)
+      })
+      if (hash !== undefined) values.push(`sha256:${hash}`)
     } else {
       note(`${path} lies on a file system whose content the workload may make up as it is read: no unix:sha256`)
     }

@@ -1,1 +1,6 @@
-export {}
+export {
+  createTestAuthority,
+  type TestAuthority,
+  type TestCertificateOptions,
+  type TestSvidOptions,
+} from './test-authority.ts'

@@ -1,0 +1,62 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { importPublicJwk } from '@countersign/tokens'
+import { DerError, DerReader, readOnly, tags } from '../der/der-reader.ts'
+import { readBytesOfBits, readObjectIdentifier } from '../der/read-values.ts'
+
+const curves: ReadonlyMap<string, number> = new Map([
+  ['1.2.840.10045.3.1.7', 65],
+  ['1.3.132.0.34', 97],
+  ['1.3.132.0.35', 133],
+])
+
+/**
+ * The key in a SubjectPublicKeyInfo: EC on P-256, P-384 or P-521 as a named curve (explicit parameters are CVE-2020-0601)
+ * and an uncompressed point, RSA of at least 2048 bits, or Ed25519. Throws DerError, and TokenError for weak keys.
+ */
+export function readPublicKey(spki: Buffer): KeyObject {
+  const reader = new DerReader(readOnly(spki, tags.sequence, 'the public key').content, 'the public key')
+  const algorithm = reader.expect(tags.sequence)
+  const bits = readBytesOfBits(reader.expect(tags.bitString))
+  reader.end()
+  checkAlgorithm(algorithm.content, bits)
+  const key = load(spki)
+  // Judges strength: size and exponent of RSA, ROCA, points of small order.
+  importPublicJwk(key.export({ format: 'jwk' }))
+  return key
+}
+
+/** The bits of the key alone, as key identifiers are made of. */
+export function publicKeyBits(spki: Uint8Array): Buffer {
+  const reader = new DerReader(readOnly(Buffer.from(spki), tags.sequence, 'the public key').content, 'the public key')
+  reader.expect(tags.sequence)
+  return readBytesOfBits(reader.expect(tags.bitString))
+}
+
+function checkAlgorithm(algorithm: Buffer, bits: Buffer): void {
+  const reader = new DerReader(algorithm, "the public key's algorithm")
+  const oid = readObjectIdentifier(reader.expect(tags.objectIdentifier))
+  switch (oid) {
+    case '1.2.840.10045.2.1': {
+      const pointBytes = curves.get(readObjectIdentifier(reader.expect(tags.objectIdentifier)))
+      if (pointBytes === undefined) throw new DerError('the public key is on an unknown curve; use P-256')
+      if (bits.length !== pointBytes || bits[0] !== 4) throw new DerError('the public key is no uncompressed point')
+      break
+    }
+    case '1.2.840.113549.1.1.1':
+      if (reader.expect(tags.null).content.length > 0) throw new DerError('a NULL has content')
+      break
+    case '1.3.101.112':
+      break
+    default:
+      throw new DerError('the public key is of an unknown type; use EC P-256, RSA or Ed25519')
+  }
+  reader.end()
+}
+
+function load(spki: Buffer): KeyObject {
+  try {
+    return createPublicKey({ key: spki, format: 'der', type: 'spki' })
+  } catch {
+    throw new DerError('the public key cannot be read, or is not a point of its curve')
+  }
+}

@@ -1,0 +1,132 @@
+import { quoted, SpiffeError } from '../spiffe-error.ts'
+import type { Certificate } from './certificate.ts'
+import { constraintBroken } from './name-constraints.ts'
+import { isSignedBy } from './signature-algorithm.ts'
+
+export interface ChainOptions {
+  /** What the leaf is used for: where certificates of the chain limit their purposes, this must be among them. */
+  readonly purpose?: 'server' | 'client'
+}
+
+/** More certificates are not looked at; honest chains have two or three. */
+const maximumChain = 10
+/** Signatures checked for one chain, so that no set of look-alike CAs makes it expensive. */
+const maximumSignatures = 50
+
+/**
+ * Checks that a chain, leaf first, leads to one of the anchors (RFC 5280 section 6): signatures, validity of each at `now`
+ * (seconds since the epoch), CA flags, path lengths, key usages, name constraints, and no critical extension that is not
+ * known. Certificates after the leaf may be in any order; anchors are CA certificates and are held to the same rules. Revocation
+ * is not looked at. Throws `expired_svid` where only a validity is at fault, else `untrusted_svid`.
+ */
+export function verifyCertificateChain(
+  chain: readonly Certificate[],
+  anchors: readonly Certificate[],
+  now: number,
+  options: ChainOptions = {},
+): void {
+  const [leaf, ...others] = chain
+  if (leaf === undefined) throw untrusted('there is no certificate')
+  if (chain.length > maximumChain) throw untrusted(`the chain has more than ${maximumChain} certificates`)
+  if (leaf.isCa) throw untrusted('the first certificate of the chain is that of a CA, which never authenticates')
+  const search: Search = { others, anchors, now, options, signaturesLeft: maximumSignatures, obstacle: undefined }
+  const own = flawOf(leaf, search)
+  if (own !== undefined) throw own
+  if (!leadsToAnchor([leaf], search)) throw search.obstacle ?? untrusted('no trusted CA has signed the certificate')
+}
+
+interface Search {
+  readonly others: readonly Certificate[]
+  readonly anchors: readonly Certificate[]
+  readonly now: number
+  readonly options: ChainOptions
+  signaturesLeft: number
+  /** Why a path that would else have led to an anchor does not. */
+  obstacle: SpiffeError | undefined
+}
+
+/** Whether some path from the last certificate of `path` ends at an anchor. */
+function leadsToAnchor(path: readonly Certificate[], search: Search): boolean {
+  const last = path.at(-1)!
+  for (const anchor of search.anchors) if (mayIssue(anchor, last, path, search)) return true
+  for (const other of search.others) {
+    if (path.some(({ der }) => der.equals(other.der))) continue
+    if (mayIssue(other, last, path, search) && leadsToAnchor([...path, other], search)) return true
+  }
+  return false
+}
+
+/** Whether `issuer` has signed `certificate` and was allowed to, for all that is on the path below it. */
+function mayIssue(
+  issuer: Certificate,
+  certificate: Certificate,
+  path: readonly Certificate[],
+  search: Search,
+): boolean {
+  if (!issuer.subjectDer.equals(certificate.issuerDer)) return false
+  const { authorityKeyId } = certificate
+  if (authorityKeyId !== undefined && issuer.subjectKeyId !== undefined && authorityKeyId !== issuer.subjectKeyId) {
+    return false
+  }
+  if (search.signaturesLeft === 0) return false
+  search.signaturesLeft -= 1
+  const { algorithmDer, message, signature } = certificate.signed
+  if (!isSignedBy(issuer.publicKey, algorithmDer, message, signature)) return false
+  const flaw = issuerFlaw(issuer, path) ?? flawOf(issuer, search)
+  search.obstacle ??= flaw
+  return flaw === undefined
+}
+
+function issuerFlaw(issuer: Certificate, path: readonly Certificate[]): SpiffeError | undefined {
+  if (!issuer.isCa) return untrusted(`${nameOf(issuer)} has signed it, and is not a CA`)
+  if (issuer.keyUsage?.has('keyCertSign') === false) {
+    return untrusted(`the CA ${nameOf(issuer)} may not sign certificates: its key usage has no keyCertSign`)
+  }
+  // Section 6.1.4 (l): self-issued certificates do not count; the leaf is no intermediate.
+  const intermediates = path.slice(1).filter(({ subjectDer, issuerDer }) => !subjectDer.equals(issuerDer)).length
+  if (issuer.pathLength !== undefined && intermediates > issuer.pathLength) {
+    return untrusted(
+      `the CA ${nameOf(issuer)} allows ${issuer.pathLength} CAs below it, and there are ${intermediates}`,
+    )
+  }
+  if (issuer.nameConstraints === undefined) return undefined
+  for (const [index, certificate] of path.entries()) {
+    // Section 6.1.3 (b): a self-issued CA is exempt, the leaf never.
+    if (index > 0 && certificate.subjectDer.equals(certificate.issuerDer)) continue
+    const broken = constraintBroken(issuer.nameConstraints, certificate)
+    if (broken !== undefined) return untrusted(broken)
+  }
+  return undefined
+}
+
+/** What is wrong with a certificate by itself. */
+function flawOf(certificate: Certificate, { now, options: { purpose } }: Search): SpiffeError | undefined {
+  const [unknown] = certificate.unknownCritical
+  if (unknown !== undefined) {
+    return untrusted(`${nameOf(certificate)} has a critical extension ${unknown}, which is not known here`)
+  }
+  const purposes = certificate.extendedKeyUsage
+  if (purpose !== undefined && purposes !== undefined && !purposes.has(purpose) && !purposes.has('any')) {
+    return untrusted(`${nameOf(certificate)} is not for the use as a TLS ${purpose}`)
+  }
+  if (now < certificate.notBefore) {
+    const seconds = Math.ceil(certificate.notBefore - now)
+    return expired(`${nameOf(certificate)} is valid only in ${seconds} seconds; compare the clocks`)
+  }
+  if (now >= certificate.notAfter + 1) {
+    return expired(`${nameOf(certificate)} expired ${Math.floor(now - certificate.notAfter)} seconds ago`)
+  }
+  return undefined
+}
+
+function nameOf({ uris, subject, serialNumber }: Certificate): string {
+  return quoted(uris[0] ?? (subject === '' ? `serial number ${serialNumber}` : subject))
+}
+
+function untrusted(message: string): SpiffeError {
+  return new SpiffeError('untrusted_svid', `the certificate is not trusted: ${message}`)
+}
+
+function expired(message: string): SpiffeError {
+  return new SpiffeError('expired_svid', message)
+}

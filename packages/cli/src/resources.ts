@@ -62,6 +62,82 @@ export interface Service {
   updated_at: string
 }
 
+export interface Entry {
+  id: string
+  spiffe_id: string
+  parent_id: string
+  selectors: string[]
+  x509_svid_ttl: number | null
+  jwt_svid_ttl: number | null
+  dns_names: string[]
+  hint: string
+  federates_with: string[]
+  admin: boolean
+  downstream: boolean
+  expires_at: string | null
+  policy: EntryPolicy | null
+  revision_number: number
+  created_at: string
+  updated_at: string
+}
+
+export interface EntryPolicy {
+  binary_sha256?: string[]
+  not_root?: boolean
+  node_attested_within?: number
+}
+
+export interface Node {
+  spiffe_id: string
+  attestation_type: string
+  selectors: string[]
+  banned: boolean
+  can_reattest: boolean
+  agent_version: string | null
+  attested_at: string
+  expires_at: string | null
+  last_seen_at: string | null
+}
+
+export interface JoinToken {
+  id: string
+  spiffe_id: string | null
+  agent_id?: string
+  /** Only in the answer to its making */
+  join_token?: string
+  created_at: string
+  expires_at: string
+}
+
+export interface CertificateAuthority {
+  id: string
+  kind: 'x509' | 'jwt'
+  status: 'prepared' | 'active' | 'retired' | 'revoked'
+  created_at: string
+  activated_at: string | null
+  expires_at: string
+}
+
+export interface TrustBundle {
+  trust_domain: string
+  bundle: object
+  endpoint_url?: string | null
+  endpoint_profile?: string | null
+  endpoint_spiffe_id?: string | null
+  refreshed_at?: string | null
+  last_error?: string | null
+}
+
+export interface IssuedCertificate {
+  /** PEM, leaf first */
+  certificate: string
+  /** PEM */
+  bundle: string
+  serial_number: string
+  issued_at: string
+  expires_at: string
+}
+
 export interface SigningKey {
   kid: string
   algorithm: string

@@ -78,3 +78,13 @@ export async function openWorkloadIdentity(
     stop: () => opened.stop(),
   }
 }
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  if (workloadIdentity) return workloadIdentity.trustDomain
+  throw new Problem(
+    409,
+    'no_trust_domain',
+    'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
+  )
+}

@@ -5,8 +5,8 @@ import type { ReceivedBundle } from './received-bundle.ts'
 export interface BundleStore extends BundleSet {
   /** This trust domain's own. */
   own(): ReceivedBundle | undefined
-  /** Takes the place of everything known; a federated one that is not among `federated` is forgotten. */
-  replace(own: ReceivedBundle, federated: ReadonlyMap<string, ReceivedBundle>): void
+  /** Takes the place of everything known; a federated one that is not among `federated`, if given, is forgotten. */
+  replace(own: ReceivedBundle, federated?: ReadonlyMap<string, ReceivedBundle>): void
   /** Called after a change of what some bundle says. */
   onChange(listener: () => void): () => void
 }
@@ -17,10 +17,11 @@ export function createBundleStore(trustDomain: string): BundleStore {
   return {
     get: (name: string): Bundle | undefined => bundles.get(name)?.bundle,
     own: () => bundles.get(trustDomain),
-    replace(own, federated) {
+    replace(own, federated = bundles) {
       const next = new Map([...federated, [trustDomain, own] as const])
       const same =
-        next.size === bundles.size && [...next].every(([name, { fingerprint }]) => bundles.get(name)?.fingerprint === fingerprint)
+        next.size === bundles.size &&
+        [...next].every(([name, { fingerprint }]) => bundles.get(name)?.fingerprint === fingerprint)
       if (same) return
       bundles = next
       for (const listener of listeners) listener()

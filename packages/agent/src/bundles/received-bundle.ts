@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { type Bundle, type Certificate, createBundle, parseCertificate } from '@countersign/spiffe'
 import type * as wire from '@countersign/spiffe/protocol/spire-types'
 import { AgentError, reasonOf } from '../agent-error.ts'
@@ -23,7 +23,10 @@ export function parseReceivedBundle(message: wire.Bundle, trustDomain: string, l
   if (message.trustDomain !== trustDomain && message.trustDomain !== `spiffe://${trustDomain}`)
     throw new AgentError('invalid_answer', `the server sent the bundle of ${message.trustDomain} for ${trustDomain}`)
   const leftOut = (error: unknown) =>
-    log.warn({ trust_domain: trustDomain, reason: reasonOf(error) }, 'an authority of a bundle cannot be read and is left out')
+    log.warn(
+      { trust_domain: trustDomain, reason: reasonOf(error) },
+      'an authority of a bundle cannot be read and is left out',
+    )
   const x509Authorities: Certificate[] = []
   const taintedAuthorities = new Set<string>()
   for (const { asn1, tainted } of message.x509Authorities) {
@@ -35,11 +38,14 @@ export function parseReceivedBundle(message: wire.Bundle, trustDomain: string, l
       leftOut(error)
     }
   }
-  const jwtAuthorities = new Map()
-  for (const { keyId, publicKey } of message.jwtAuthorities) {
+  const jwtAuthorities: { keyId: string; publicKey: KeyObject; expiresAt?: number }[] = []
+  for (const { keyId, publicKey, expiresAt } of message.jwtAuthorities) {
     try {
-      if (keyId === '') throw new Error('a JWT key has no name')
-      jwtAuthorities.set(keyId, createPublicKey({ key: publicKey, format: 'der', type: 'spki' }))
+      const key = createPublicKey({ key: publicKey, format: 'der', type: 'spki' })
+      const authority = { keyId, publicKey: key, ...(expiresAt > 0 && { expiresAt }) }
+      // Of a kind that JWT-SVIDs may be signed with, and named once.
+      createBundle({ trustDomain, jwtAuthorities: [...jwtAuthorities, authority] })
+      jwtAuthorities.push(authority)
     } catch (error) {
       leftOut(error)
     }
@@ -47,7 +53,12 @@ export function parseReceivedBundle(message: wire.Bundle, trustDomain: string, l
   if (message.x509Authorities.length > 0 && x509Authorities.length === 0)
     throw new AgentError('invalid_answer', `no authority in the server's bundle of ${trustDomain} can be read`)
   return {
-    bundle: createBundle({ trustDomain, x509Authorities, jwtAuthorities, refreshHintSeconds: message.refreshHint || undefined }),
+    bundle: createBundle({
+      trustDomain,
+      x509Authorities,
+      jwtAuthorities,
+      ...(message.refreshHint > 0 && { refreshHintSeconds: message.refreshHint }),
+    }),
     taintedAuthorities,
     taintedKeys: new Set(message.jwtAuthorities.filter(({ tainted }) => tainted).map(({ keyId }) => keyId)),
     fingerprint: fingerprintOf(message),
@@ -56,6 +67,8 @@ export function parseReceivedBundle(message: wire.Bundle, trustDomain: string, l
 
 function fingerprintOf(message: wire.Bundle): string {
   const authorities = message.x509Authorities.map(({ asn1, tainted }) => `${asn1.toString('base64')} ${tainted}`)
-  const keys = message.jwtAuthorities.map(({ keyId, publicKey, tainted }) => `${keyId} ${publicKey.toString('base64')} ${tainted}`)
+  const keys = message.jwtAuthorities.map(
+    ({ keyId, publicKey, tainted }) => `${keyId} ${publicKey.toString('base64')} ${tainted}`,
+  )
   return [...authorities.sort(), '', ...keys.sort()].join('\n')
 }

@@ -1,4 +1,9 @@
-import { EntryService, type EntryRevision, type SyncAuthorizedEntriesRequest, type SyncAuthorizedEntriesResponse } from '@countersign/spiffe/protocol/spire-entry'
+import {
+  type EntryRevision,
+  EntryService,
+  type SyncAuthorizedEntriesRequest,
+  type SyncAuthorizedEntriesResponse,
+} from '@countersign/spiffe/protocol/spire-entry'
 import { type Entry, EntryMask } from '@countersign/spiffe/protocol/spire-types'
 import type { ClientDuplexStream } from '@grpc/grpc-js'
 import { AgentError, reasonOf } from '../agent-error.ts'
@@ -58,7 +63,8 @@ async function syncByRevision(
   for (let answer = first; answer.more; ) {
     answer = await nextAnswer(answers)
     revisions.push(...answer.entryRevisions)
-    if (revisions.length > mostEntries) throw new AgentError('invalid_answer', `the server names more than ${mostEntries} entries`)
+    if (revisions.length > mostEntries)
+      throw new AgentError('invalid_answer', `the server names more than ${mostEntries} entries`)
   }
   const isKnown = ({ id, revisionNumber, createdAt }: EntryRevision) => {
     const before = known.get(id)
@@ -83,7 +89,9 @@ async function syncByRevision(
   return entries
 }
 
-async function nextAnswer(answers: AsyncIterator<SyncAuthorizedEntriesResponse>): Promise<SyncAuthorizedEntriesResponse> {
+async function nextAnswer(
+  answers: AsyncIterator<SyncAuthorizedEntriesResponse>,
+): Promise<SyncAuthorizedEntriesResponse> {
   const { value, done } = await answers.next()
   if (done) throw new AgentError('unavailable', 'the server ended the synchronization of entries too early')
   return value
@@ -95,7 +103,8 @@ function parseEntries(
   log: AgentLog,
 ): Map<string, AuthorizedEntry> {
   const entries = new Map<string, AuthorizedEntry>()
-  if (received.length > mostEntries) throw new AgentError('invalid_answer', `the server sends more than ${mostEntries} entries`)
+  if (received.length > mostEntries)
+    throw new AgentError('invalid_answer', `the server sends more than ${mostEntries} entries`)
   for (const entry of received) {
     try {
       const parsed = parseEntry(entry)

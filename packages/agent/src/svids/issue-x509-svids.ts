@@ -19,7 +19,9 @@ export interface IssuedX509Svid {
   readonly expiresAt: number
 }
 
-export type IssuanceResult = { entry: AuthorizedEntry; svid: IssuedX509Svid } | { entry: AuthorizedEntry; problem: string }
+export type IssuanceResult =
+  | { entry: AuthorizedEntry; svid: IssuedX509Svid }
+  | { entry: AuthorizedEntry; problem: string }
 
 const largestBatch = 200
 const newKeyPair = promisify(generateKeyPair)
@@ -52,7 +54,7 @@ async function issueBatch(
 ): Promise<readonly IssuanceResult[]> {
   const requests = await Promise.all(entries.map(newRequest))
   const params = requests.map(({ entry, csr }) => ({ entryId: entry.id, csr }))
-  const { results } = await connection.call(SVIDService.batchNewX509SVID, { params })
+  const { results } = await connection.call(SVIDService.batchNewX509Svid, { params })
   return requests.map((request, index) => readResult(request, results[index]))
 }
 
@@ -73,7 +75,8 @@ function readResult(request: KeyRequest, result: BatchNewX509SVIDResponse_Result
   const { entry, privateKey } = request
   const problem = (text: string) => ({ entry, problem: text })
   if (result === undefined) return problem('the server left out its answer')
-  if ((result.status?.code ?? status.OK) !== status.OK) return problem(result.status?.message || `code ${result.status?.code}`)
+  if ((result.status?.code ?? status.OK) !== status.OK)
+    return problem(result.status?.message || `code ${result.status?.code}`)
   try {
     const certificates = (result.svid?.certChain ?? []).map((der) => parseCertificate(der))
     const [leaf] = certificates

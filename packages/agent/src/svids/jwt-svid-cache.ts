@@ -74,7 +74,10 @@ export class JwtSvidCache {
   }
 
   async #fetch(entry: AuthorizedEntry, audience: readonly string[], slot: Slot): Promise<IssuedJwtSvid> {
-    const { svid } = await this.#connection().call(SVIDService.newJWTSVID, { entryId: entry.id, audience: [...audience] })
+    const { svid } = await this.#connection().call(SVIDService.newJwtsvid, {
+      entryId: entry.id,
+      audience: [...audience],
+    })
     const issued = readSvid(svid?.token ?? '', entry)
     slot.svid = issued
     slot.renewAt = renewalTime(issued.issuedAt, issued.expiresAt, this.#random)
@@ -93,7 +96,8 @@ function slotKey(entry: AuthorizedEntry, audience: readonly string[]): string {
 
 function readSvid(token: string, entry: AuthorizedEntry): IssuedJwtSvid {
   const svid = parseJwtSvidUnverified(token)
-  if (svid.id.toString() !== entry.spiffeId) throw new AgentError('invalid_answer', `the server signed a JWT-SVID for ${svid.id}, not ${entry.spiffeId}`)
+  if (svid.id.toString() !== entry.spiffeId)
+    throw new AgentError('invalid_answer', `the server signed a JWT-SVID for ${svid.id}, not ${entry.spiffeId}`)
   const { jti, iat } = svid.claims as { jti?: unknown; iat?: unknown }
   return {
     token,

@@ -7,7 +7,10 @@ import type { IssuanceResult, IssuedX509Svid } from './issue-x509-svids.ts'
 import { renewalTime } from './renewal.ts'
 
 export interface X509SvidCacheOptions {
-  readonly issue: (entries: readonly AuthorizedEntry[], onIssued: (results: readonly IssuanceResult[]) => void) => Promise<void>
+  readonly issue: (
+    entries: readonly AuthorizedEntry[],
+    onIssued: (results: readonly IssuanceResult[]) => void,
+  ) => Promise<void>
   readonly clock: Clock
   readonly random: () => number
   readonly log: AgentLog
@@ -48,7 +51,11 @@ export class X509SvidCache {
   constructor(options: X509SvidCacheOptions) {
     this.#options = options
     const { random } = options
-    this.#backoff = createBackoff({ firstMilliseconds: firstRetryMilliseconds, lastMilliseconds: lastRetryMilliseconds, random })
+    this.#backoff = createBackoff({
+      firstMilliseconds: firstRetryMilliseconds,
+      lastMilliseconds: lastRetryMilliseconds,
+      random,
+    })
   }
 
   /** The entries that exist now; SVIDs of others are forgotten, those of changed ones are replaced. */
@@ -185,7 +192,10 @@ export class X509SvidCache {
         slot.failures = Math.min(slot.failures + 1, 10)
         slot.dueAt = clock.now() + Math.min(firstRetryMilliseconds * 2 ** (slot.failures - 1), lastRetryMilliseconds)
         slot.problem = result.problem
-        log.warn({ entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, reason: result.problem }, 'the server does not sign for this entry')
+        log.warn(
+          { entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, reason: result.problem },
+          'the server does not sign for this entry',
+        )
       }
     }
     if (issued) for (const listener of this.#listeners) listener()

@@ -7,7 +7,7 @@ import type {
   ValidateJWTSVIDRequest,
   ValidateJWTSVIDResponse,
 } from '@countersign/spiffe/protocol/workload-api'
-import { type sendUnaryData, type ServerUnaryCall, type ServerWritableStream, status } from '@grpc/grpc-js'
+import { type ServerUnaryCall, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
@@ -40,7 +40,13 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
   const { identities, log, peers, clock } = options
 
   const streaming =
-    <Response>(compose: (workload: AttestedWorkload, entries: readonly AuthorizedEntry[], write: (response: Response) => void) => Composed) =>
+    <Response>(
+      compose: (
+        workload: AttestedWorkload,
+        entries: readonly AuthorizedEntry[],
+        write: (response: Response) => void,
+      ) => Composed,
+    ) =>
     (call: ServerWritableStream<unknown, Response>) => {
       try {
         checkSecurityHeader(call.metadata)
@@ -76,7 +82,10 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
       const bundles = identities.bundlesFor(entries)
       const response = () => x509SvidResponse(svids, bundles)
       return {
-        version: digest([...svids.map(({ serialNumber, entry }) => `${serialNumber} ${entry.hint}`), ...bundleVersions(bundles)]),
+        version: digest([
+          ...svids.map(({ serialNumber, entry }) => `${serialNumber} ${entry.hint}`),
+          ...bundleVersions(bundles),
+        ]),
         complete: svids.length === entries.length,
         some: svids.length > 0,
         send() {
@@ -127,7 +136,10 @@ function checkedAudience(audience: readonly string[]): string[] {
   const named = [...new Set(audience.filter((name) => name !== ''))]
   if (named.length === 0) throw new CallRefusal(status.INVALID_ARGUMENT, 'audience must be specified')
   if (named.length > mostAudiences || named.some((name) => name.length > longestAudience))
-    throw new CallRefusal(status.INVALID_ARGUMENT, `at most ${mostAudiences} audiences of ${longestAudience} characters each`)
+    throw new CallRefusal(
+      status.INVALID_ARGUMENT,
+      `at most ${mostAudiences} audiences of ${longestAudience} characters each`,
+    )
   return named
 }
 
@@ -135,7 +147,8 @@ function checkedAudience(audience: readonly string[]): string[] {
 function validateJwtSvid(request: ValidateJWTSVIDRequest, options: WorkloadApiOptions): ValidateJWTSVIDResponse {
   const { audience, svid: token } = request
   if (audience === '') throw new CallRefusal(status.INVALID_ARGUMENT, 'audience must be specified')
-  if (token === '' || token.length > longestToken) throw new CallRefusal(status.INVALID_ARGUMENT, 'svid must be specified')
+  if (token === '' || token.length > longestToken)
+    throw new CallRefusal(status.INVALID_ARGUMENT, 'svid must be specified')
   try {
     const svid = verifyJwtSvid(token, { audience, bundles: options.bundles, now: nowSeconds(options.clock) })
     const claims = { ...svid.claims, aud: [...svid.audience] } as Record<string, unknown>

@@ -20,7 +20,9 @@ export function x509SvidResponse(svids: readonly IssuedX509Svid[], bundles: Know
       hint: svid.entry.hint,
     })),
     crl: [],
-    federatedBundles: Object.fromEntries(bundles.federated.map((federated) => [keyOf(federated), concatenated(federated)])),
+    federatedBundles: Object.fromEntries(
+      bundles.federated.map((federated) => [keyOf(federated), concatenated(federated)]),
+    ),
   }
 }
 

@@ -21,6 +21,9 @@ export const noIdentity = () => new CallRefusal(status.PERMISSION_DENIED, 'no id
 /** Whatever went wrong as an answer; what is no refusal is told to the operator only. */
 export function asRefusal(error: unknown, log: AgentLog, process?: WorkloadProcess): CallRefusal {
   if (error instanceof CallRefusal) return error
-  log.warn({ ...(process && { pid: process.pid, uid: process.uid }), reason: reasonOf(error) }, 'a workload could not be served')
+  log.warn(
+    { ...(process && { pid: process.pid, uid: process.uid }), reason: reasonOf(error) },
+    'a workload could not be served',
+  )
   return new CallRefusal(status.UNAVAILABLE, 'the agent cannot tell now; try again')
 }

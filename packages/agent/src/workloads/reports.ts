@@ -53,7 +53,13 @@ export class Reports {
     if (!this.#understood || this.#ended.length >= mostWaiting) return
     for (let at = 0; at < Math.max(serialNumbers.length, jwtIds.length); at += mostInOneCall) {
       const end = at + mostInOneCall
-      this.#ended.push({ entryId, serialNumbers: serialNumbers.slice(at, end), jwtIds: jwtIds.slice(at, end), expiresAt, reason })
+      this.#ended.push({
+        entryId,
+        serialNumbers: serialNumbers.slice(at, end),
+        jwtIds: jwtIds.slice(at, end),
+        expiresAt,
+        reason,
+      })
     }
     this.#later(0)
   }
@@ -107,7 +113,10 @@ export class Reports {
     } catch (error) {
       if (grpcCode(error) === status.UNIMPLEMENTED) return this.#notUnderstood()
       waitMilliseconds = this.#backoff.next()
-      this.#options.log.warn({ reason: reasonOf(error), waiting: this.waiting }, 'the server cannot be told of ended or refused workloads now')
+      this.#options.log.warn(
+        { reason: reasonOf(error), waiting: this.waiting },
+        'the server cannot be told of ended or refused workloads now',
+      )
     } finally {
       this.#sending = false
       if (this.waiting > 0) this.#later(waitMilliseconds)
@@ -128,7 +137,10 @@ export class Reports {
     } catch (error) {
       const code = grpcCode(error)
       if (code !== status.INVALID_ARGUMENT && code !== status.NOT_FOUND) throw error
-      this.#options.log.warn({ entry_id: entryId, reason: reasonOf(error) }, 'the server does not take the report of an ended workload')
+      this.#options.log.warn(
+        { entry_id: entryId, reason: reasonOf(error) },
+        'the server does not take the report of an ended workload',
+      )
     }
   }
 

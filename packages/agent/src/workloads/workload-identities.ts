@@ -5,7 +5,14 @@ import { attestWorkload, type WorkloadAttestor } from '../attestors/workload-att
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { EntryStore } from '../entries/entry-store.ts'
-import { missingSelectors, policyFailures, type SelectorSet, selectorSet, selectorText, withUniqueHints } from '../entries/matching.ts'
+import {
+  missingSelectors,
+  policyFailures,
+  type SelectorSet,
+  selectorSet,
+  selectorText,
+  withUniqueHints,
+} from '../entries/matching.ts'
 import type { WorkloadProcess } from '../process/workload-process.ts'
 import type { IssuedX509Svid } from '../svids/issue-x509-svids.ts'
 import type { X509SvidCache } from '../svids/x509-svid-cache.ts'
@@ -98,7 +105,9 @@ export class WorkloadIdentities {
       if (failures.length === 0) allowed.push(entry)
       else this.#refuse(entry, workload, failures)
     }
-    return withUniqueHints(allowed).sort((one, other) => one.createdAt - other.createdAt || (one.id < other.id ? -1 : 1))
+    return withUniqueHints(allowed).sort(
+      (one, other) => one.createdAt - other.createdAt || (one.id < other.id ? -1 : 1),
+    )
   }
 
   /** Asks for the SVIDs of these entries and says which there are by now. */

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Callers, startCallers, withoutRoot } from '../peer/callers.fixture.ts'
 import { peerOf } from '../peer/peer-of.ts'
@@ -202,4 +205,44 @@ describe('the unix attestor', () => {
     expect(problems).toEqual([{ attestor: 'broken', problem: 'no such engine' }])
     expect(selectors.length).toBeGreaterThan(3)
   })
+
+  /** What an agent that is not root finds out of this process, which is. */
+  const attestedByUser = async (before: readonly string[] = []) => {
+    const script = fileURLToPath(new URL('attest-as-user.fixture.ts', import.meta.url))
+    const command = [
+      ...before,
+      process.execPath,
+      '--conditions=source',
+      '--disable-warning=ExperimentalWarning',
+      script,
+    ]
+    const agent = spawn(command[0] as string, command.slice(1), {
+      cwd: callers.folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    agent.stdout.setEncoding('utf8')
+    await new Promise((resolve) => agent.stdout.once('data', resolve))
+    const answer = new Promise<string>((resolve) => agent.stdout.once('data', resolve))
+    const socket = connect(join(callers.folder, 'user-agent.sock'))
+    const found = JSON.parse(await answer)
+    socket.destroy()
+    return found
+  }
+
+  it.skipIf(withoutRoot)('says what an agent that is not root cannot look at (needs root)', async () => {
+    const { selectors, problems } = await attestedByUser()
+    expect(selectors.map(({ value }: { value: string }) => value)).toEqual(
+      expect.arrayContaining(['uid:0', 'gid:0', 'user:root', 'group:root']),
+    )
+    expect(JSON.stringify(selectors)).not.toMatch(/path|sha256/)
+    expect(problems).toEqual([{ attestor: 'unix', problem: expect.stringMatching(/cannot be looked at: EACCES/) }])
+  })
+
+  it.skipIf(withoutRoot)(
+    'refuses a caller that a /proc with hidepid does not show, and says so (needs root)',
+    async () => {
+      const hidden = ['unshare', '-m', 'sh', '-c', 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', 'sh']
+      expect(await attestedByUser(hidden)).toMatch(/called, but \/proc does not show it to this agent.*hidepid/)
+    },
+  )
 })

@@ -216,6 +216,6 @@ function policyOf({ policy }: Entry): string[] {
   ]
 }
 
-function lifeOf(seconds: number | null): string {
+function lifeOf(seconds: number): string {
   return seconds ? formatDuration(seconds) : 'as the server says'
 }

@@ -1,16 +1,12 @@
-import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { type CertificateRequest, parseCertificateRequest, parseSpiffeId } from '@countersign/spiffe'
-import type {
-  AgentServer,
-  AttestAgentRequest,
-  AttestAgentResponse,
-} from '@countersign/spiffe/protocol/spire-agent'
+import type { AgentServer, AttestAgentRequest, AttestAgentResponse } from '@countersign/spiffe/protocol/spire-agent'
 import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
+import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import { AttestationError, type AttestedNode } from '../nodes/node-attestor.ts'
 import { NodeRefused } from '../nodes/node-registry.ts'
-import { type Caller, duplex, unary } from './calls.ts'
 import { denied, requireAgent } from './calling-agent.ts'
+import { type Caller, duplex, unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { readMessages } from './message-reader.ts'
 import { invalidArgument, permissionDenied, RpcError } from './rpc-error.ts'

@@ -1,10 +1,10 @@
-import { status } from '@grpc/grpc-js'
 import { type Bundle, parseTrustDomain } from '@countersign/spiffe'
 import type { BundleServer } from '@countersign/spiffe/protocol/spire-bundle'
 import type { BundleMask, Bundle as WireBundle } from '@countersign/spiffe/protocol/spire-types'
+import { status } from '@grpc/grpc-js'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
-import { unary } from './calls.ts'
 import { requireAgent } from './calling-agent.ts'
+import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { invalidArgument, RpcError } from './rpc-error.ts'
 

@@ -1,7 +1,7 @@
 import type { Metadata, ServerDuplexStream, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
-import { asRpcError, RpcError, toServiceError } from './rpc-error.ts'
-import type { NodeConnection } from './node-connection.ts'
 import { status } from '@grpc/grpc-js'
+import type { NodeConnection } from './node-connection.ts'
+import { asRpcError, RpcError, toServiceError } from './rpc-error.ts'
 
 /** Who calls, as far as the connection says. */
 export interface Caller {

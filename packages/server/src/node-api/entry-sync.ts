@@ -1,7 +1,7 @@
-import {
-  type EntryRevision,
+import type {
+  EntryRevision,
+  SyncAuthorizedEntriesRequest,
   SyncAuthorizedEntriesResponse,
-  type SyncAuthorizedEntriesRequest,
 } from '@countersign/spiffe/protocol/spire-entry'
 import { Entry, type EntryMask } from '@countersign/spiffe/protocol/spire-types'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'

@@ -1,5 +1,5 @@
-import { status } from '@grpc/grpc-js'
 import { type HealthServer, HealthCheckResponse_ServingStatus as Serving } from '@countersign/spiffe/protocol/health'
+import { status } from '@grpc/grpc-js'
 import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { RpcError } from './rpc-error.ts'

@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream'
-import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RateLimiter } from '@countersign/limits'
 import { type BundleSet, parseCertificate, verifyX509Svid } from '@countersign/spiffe'
 import { WorkloadsService } from '@countersign/spiffe/protocol/countersign-agent'
@@ -8,6 +7,7 @@ import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { BundleService } from '@countersign/spiffe/protocol/spire-bundle'
 import { EntryService } from '@countersign/spiffe/protocol/spire-entry'
 import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
+import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import { agentService } from './agent-service.ts'
@@ -88,7 +88,8 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const strangers = createRpcServer(context, strangerBounds)
   const listener = createNodeListener({
     identity: () => ownSvid.identity,
-    authenticate: (chain) => authenticate(chain, { get: (name) => (name === trustDomain ? ca.bundle() : undefined) }, authority.now()),
+    authenticate: (chain) =>
+      authenticate(chain, { get: (name) => (name === trustDomain ? ca.bundle() : undefined) }, authority.now()),
     onConnection: (socket, { peer }) => (peer ? agents : strangers).inject(socket),
     ...(options.bounds && { bounds: options.bounds }),
   })

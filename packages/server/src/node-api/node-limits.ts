@@ -1,5 +1,5 @@
-import { status } from '@grpc/grpc-js'
 import { addressKey, type RateLimit, type RateLimiter } from '@countersign/limits'
+import { status } from '@grpc/grpc-js'
 import { RpcError } from './rpc-error.ts'
 
 export interface NodeLimitSettings {

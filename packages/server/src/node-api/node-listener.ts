@@ -1,7 +1,7 @@
 import { constants, type KeyObject } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
 import { type NodeConnection, type NodePeer, nameSocket, presentedChain } from './node-connection.ts'
 

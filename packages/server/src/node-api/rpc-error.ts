@@ -1,7 +1,7 @@
-import { Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { LimitsError } from '@countersign/limits'
 import { Status } from '@countersign/spiffe/protocol/rpc-status'
 import { PermissionDeniedDetails, PermissionDeniedDetails_Reason } from '@countersign/spiffe/protocol/spire-types'
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { CaUnavailable } from '../certificate-authorities/ca-unavailable.ts'
 import { StoreError } from '../storage/store.ts'
 

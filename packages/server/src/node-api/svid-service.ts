@@ -1,5 +1,4 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { status } from '@grpc/grpc-js'
 import { parseCertificateRequest } from '@countersign/spiffe'
 import type {
   BatchNewX509SVIDResponse_Result as BatchResult,
@@ -7,12 +6,13 @@ import type {
   SVIDServer,
 } from '@countersign/spiffe/protocol/spire-svid'
 import type { JWTSVID } from '@countersign/spiffe/protocol/spire-types'
+import { status } from '@grpc/grpc-js'
 import type { AuditFact } from '../audit/event.ts'
 import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'
-import { unary } from './calls.ts'
 import { type CallingAgent, requireAgent } from './calling-agent.ts'
+import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { invalidArgument, RpcError } from './rpc-error.ts'
 import { toWireId } from './wire-ids.ts'
@@ -70,11 +70,7 @@ interface Outcome {
   refused?: { entryId: string; reason: string }
 }
 
-function newX509Svid(
-  { entryId, csr }: NewX509SVIDParams,
-  agent: CallingAgent,
-  context: NodeApiContext,
-): Outcome {
+function newX509Svid({ entryId, csr }: NewX509SVIDParams, agent: CallingAgent, context: NodeApiContext): Outcome {
   const entry = authorizedEntry(entryId, agent, context)
   if (!entry) return refused(status.NOT_FOUND, notAuthorized, entryId)
   let publicKeyDer: Buffer

@@ -1,8 +1,8 @@
 import type { RefusedWorkload, WorkloadsServer } from '@countersign/spiffe/protocol/countersign-agent'
 import type { AuditFact } from '../audit/event.ts'
 import { insertSvidRevocations, type SvidToRevoke } from '../revocation/revoke.ts'
-import { unary } from './calls.ts'
 import { type CallingAgent, requireAgent } from './calling-agent.ts'
+import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { invalidArgument } from './rpc-error.ts'
 

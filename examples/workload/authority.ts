@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -48,11 +48,11 @@ export async function startAuthority(folder: string): Promise<Authority> {
   }
   try {
     await answers(authority, `${issuer}readyz`)
-    const { join_token, agent_id } = await countersign<{ join_token: string; agent_id: string }>('node', 'token', 'create')
+    const { token, agent_id } = await countersign<{ token: string; agent_id: string }>('node', 'token', 'create')
     const bundle = await countersign<{ bundle: object }>('bundle', 'show')
     const tokenFile = join(folder, 'join-token')
     const bundleFile = join(folder, 'bundle.json')
-    writeFileSync(tokenFile, join_token, { mode: 0o600 })
+    writeFileSync(tokenFile, token, { mode: 0o600 })
     writeFileSync(bundleFile, JSON.stringify(bundle.bundle))
     const sockets = join(folder, 'agent')
     mkdirSync(sockets, { mode: 0o755 })

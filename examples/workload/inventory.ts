@@ -22,7 +22,8 @@ const guard = createGuard({
   mtls: { bundles: identity.bundles, allow: { spiffeIds: ['spiffe://shop.example/order'] } },
   revocations: {
     url: `${issuer}oauth/revocations`,
-    authorization: async () => `Bearer ${(await machine.token({ audience: `${issuer}oauth/revocations` })).accessToken}`,
+    authorization: async () =>
+      `Bearer ${(await machine.token({ audience: `${issuer}oauth/revocations` })).accessToken}`,
   },
   onRefusal: ({ error }) => say('refused', { code: error.code, why: (error.cause as Error | undefined)?.message }),
 })

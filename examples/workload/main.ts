@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type Authority, startAuthority } from './authority.ts'
-import { callWithCopy, type Copy } from './copy.ts'
-import { startShop, type Shop } from './shop.ts'
+import { type Copy, callWithCopy } from './copy.ts'
+import { type Shop, startShop } from './shop.ts'
 
 const seconds = Number(process.argv[2] ?? 60)
 if (!Number.isInteger(seconds) || seconds < 15) {
@@ -37,7 +37,8 @@ try {
 async function load({ order, inventory }: Shop): Promise<boolean> {
   console.log(`\norder calls inventory without pause, every call a new mutual TLS handshake, for ${seconds} seconds`)
   const rotations = (program: typeof order) => program.lines.filter(({ msg }) => msg === 'rotated').length
-  const counted = () => order.lines.findLast(({ msg }) => msg === 'calls') as { calls: number; failed: number } | undefined
+  const counted = () =>
+    order.lines.findLast(({ msg }) => msg === 'calls') as { calls: number; failed: number } | undefined
   for (const end = Date.now() + seconds * 1000; Date.now() < end && !order.hasEnded; await setTimeout(500)) {
     if (process.stdout.isTTY) process.stdout.write(`\r  ${counted()?.calls ?? 0} calls, ${rotations(order)} rotations `)
   }
@@ -61,7 +62,9 @@ async function stranger(shop: Shop): Promise<boolean> {
 
 /** A copied key outlives its process by seconds, whatever its certificate says. */
 async function end({ order, inventory, url }: Shop, { countersign, agent }: Authority): Promise<boolean> {
-  const [entry] = (await countersign<{ items: { id: string }[] }>('workload', 'list', '--spiffe-id', 'spiffe://shop.example/order')).items
+  const [entry] = (
+    await countersign<{ items: { id: string }[] }>('workload', 'list', '--spiffe-id', 'spiffe://shop.example/order')
+  ).items
   const rotated = order.line(({ msg }) => msg === 'rotated', order.lines.length)
   await countersign('workload', 'update', entry!.id, '--ttl', '1h')
   await rotated

@@ -1,6 +1,7 @@
 // The calling service: asks inventory for stock without pause, each call on a connection of its own.
-import { createX509Source } from '@countersign/spiffe/workload-api'
+
 import { allowId, undiciDispatcher } from '@countersign/spiffe/tls'
+import { createX509Source } from '@countersign/spiffe/workload-api'
 import { request } from 'undici'
 
 const inventory = process.env.INVENTORY!

@@ -67,13 +67,15 @@ export interface Entry {
   spiffe_id: string
   parent_id: string
   selectors: string[]
-  x509_svid_ttl: number | null
-  jwt_svid_ttl: number | null
+  /** 0: as the server has it configured */
+  x509_svid_ttl: number
+  jwt_svid_ttl: number
   dns_names: string[]
   hint: string
   federates_with: string[]
   admin: boolean
   downstream: boolean
+  store_svid: boolean
   expires_at: string | null
   policy: EntryPolicy | null
   revision_number: number
@@ -91,20 +93,21 @@ export interface Node {
   spiffe_id: string
   attestation_type: string
   selectors: string[]
+  serial_number: string
   banned: boolean
-  can_reattest: boolean
+  banned_at: string | null
+  reattestable: boolean
   agent_version: string | null
   attested_at: string
-  expires_at: string | null
-  last_seen_at: string | null
+  expires_at: string
 }
 
 export interface JoinToken {
   id: string
   spiffe_id: string | null
+  /** Both only in the answer to its making */
+  token?: string
   agent_id?: string
-  /** Only in the answer to its making */
-  join_token?: string
   created_at: string
   expires_at: string
 }

@@ -31,14 +31,15 @@ export function bundleCommands(program: Command, description: string): void {
     bundle,
     'set <domain>',
     'federate with a trust domain: by its bundle, by where to fetch it, or both',
-    'countersign bundle set partner.example --url https://partner.example/spiffe/bundle --profile https_web',
+    'countersign bundle set partner.example --endpoint-url https://partner.example/spiffe/bundle --profile https_web',
   )
     .option('--document <file>', 'its bundle in SPIFFE format; - is stdin')
-    .option('--url <url>', 'where to fetch it, again and again')
+    .option('--endpoint-url <url>', 'where to fetch it, again and again')
     .addOption(
-      new Option('--profile <profile>', 'how that server is known: by a public certificate, or by its SPIFFE ID').choices(
-        ['https_web', 'https_spiffe'],
-      ),
+      new Option(
+        '--profile <profile>',
+        'how that server is known: by a public certificate, or by its SPIFFE ID',
+      ).choices(['https_web', 'https_spiffe']),
     )
     .option('--endpoint-id <id>', 'the SPIFFE ID of that server, for https_spiffe')
     .action(set)
@@ -51,10 +52,7 @@ export function bundleCommands(program: Command, description: string): void {
   ).action(remove)
 }
 
-async function show(
-  domain: string | undefined,
-  options: ServerOptions & { format: 'spiffe' | 'pem' },
-): Promise<void> {
+async function show(domain: string | undefined, options: ServerOptions & { format: 'spiffe' | 'pem' }): Promise<void> {
   const bundle = await withAdminApi(options, async (admin) => {
     if (domain !== undefined) return admin.get<TrustBundle>(path`/trust-bundles/${domain}`)
     return admin.get<TrustBundle>('/trust-bundles/own')
@@ -67,7 +65,8 @@ async function show(
 async function list(options: ListOptions): Promise<void> {
   const { limit, cursor } = options
   const page = await withAdminApi(options, (admin) => admin.list<TrustBundle>('/trust-bundles', { limit, cursor }))
-  const nothing = 'The server federates with no trust domain; begin with: countersign bundle set DOMAIN --url URL'
+  const nothing =
+    'The server federates with no trust domain; begin with: countersign bundle set DOMAIN --endpoint-url URL'
   printList(page, { ...options, nothing }, [
     { title: 'TRUST DOMAIN', value: ({ trust_domain }) => trust_domain },
     { title: 'FROM', value: ({ endpoint_url }) => endpoint_url },
@@ -79,14 +78,14 @@ async function list(options: ListOptions): Promise<void> {
 
 async function set(
   domain: string,
-  options: ServerOptions & { document?: string; url?: string; profile?: string; endpointId?: string },
+  options: ServerOptions & { document?: string; endpointUrl?: string; profile?: string; endpointId?: string },
 ): Promise<void> {
-  const { document, url, profile, endpointId } = options
+  const { document, endpointUrl, profile, endpointId } = options
   const bundle = document === undefined ? undefined : await readDocument(document)
   const federation = await withAdminApi(options, (admin) =>
     admin.send<TrustBundle>('PUT', path`/trust-bundles/${domain}`, {
       ...(bundle !== undefined && { bundle }),
-      ...(url !== undefined && { endpoint_url: url }),
+      ...(endpointUrl !== undefined && { endpoint_url: endpointUrl }),
       ...(profile !== undefined && { endpoint_profile: profile }),
       ...(endpointId !== undefined && { endpoint_spiffe_id: endpointId }),
     }),

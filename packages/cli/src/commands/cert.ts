@@ -39,7 +39,9 @@ export interface IssueOptions extends ServerOptions {
 
 async function issue(options: IssueOptions): Promise<void> {
   if (!options.dnsName && !options.ip && !options.commonName) {
-    throw wrongUse('name what the certificate is for: --dns-name orders.internal, --ip 10.0.0.7 or --common-name orders')
+    throw wrongUse(
+      'name what the certificate is for: --dns-name orders.internal, --ip 10.0.0.7 or --common-name orders',
+    )
   }
   if (options.reload !== undefined && !options.renew) {
     throw wrongUse('--reload is run after renewals; add --renew')

@@ -41,7 +41,7 @@ export function nodeCommands(program: Command, description: string): void {
     'make a join token for one node; it is printed this once',
     'countersign node token create --ttl 10m > token',
   )
-    .option('--ttl <duration>', 'how long it is good', durationOption, 600)
+    .option('--ttl <duration>', 'how long it is good', durationOption, 3600)
     .option('--spiffe-id <id>', 'a name of your own for the node, which entries can have as their parent')
     .action(createToken)
 
@@ -86,7 +86,7 @@ async function createToken(options: ServerOptions & { ttl: number; spiffeId?: st
     printJson(token)
     return
   }
-  writeLine(token.join_token ?? '')
+  writeLine(token.token ?? '')
   note(`\nIt lets one node in, once, until ${token.expires_at}. The node is then ${token.agent_id}`)
 }
 
@@ -112,15 +112,15 @@ function printNode(node: Node, options: OutputOptions): void {
     ['attested by', node.attestation_type],
     ['standing', standingOf(node)],
     ['selectors', node.selectors],
-    ['can attest anew', node.can_reattest],
+    ['can attest anew', node.reattestable],
     ['attested', node.attested_at],
     ['certificate until', node.expires_at],
+    ['serial', node.serial_number],
     ['agent version', node.agent_version],
-    ['last seen', node.last_seen_at],
   ])
 }
 
 function standingOf({ banned, expires_at }: Node): string {
   if (banned) return 'banned'
-  return expires_at !== null && Date.parse(expires_at) < Date.now() ? 'expired' : 'good'
+  return Date.parse(expires_at) < Date.now() ? 'expired' : 'good'
 }

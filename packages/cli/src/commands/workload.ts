@@ -112,9 +112,7 @@ async function create(options: ServerOptions & EntryOptions): Promise<void> {
   if (!options.json) note('\nAgents hear of it within seconds.')
 }
 
-async function list(
-  options: ListOptions & { spiffeId?: string; parentId?: string; selector?: string },
-): Promise<void> {
+async function list(options: ListOptions & { spiffeId?: string; parentId?: string; selector?: string }): Promise<void> {
   const { limit, cursor, spiffeId, parentId, selector } = options
   const query = { spiffe_id: spiffeId, parent_id: parentId, selector }
   const page = await withAdminApi(options, (admin) => admin.list<Entry>('/entries', { limit, cursor, query }))
@@ -136,7 +134,8 @@ async function get(entry: string, options: ServerOptions): Promise<void> {
 async function update(entry: string, options: ServerOptions & EntryOptions): Promise<void> {
   const fields = fieldsOf(options)
   if (options.policy === false) {
-    if (fields.policy !== undefined) throw wrongUse('--no-policy takes the policy away; leave the other policy options out')
+    if (fields.policy !== undefined)
+      throw wrongUse('--no-policy takes the policy away; leave the other policy options out')
     fields.policy = null
   }
   if (Object.keys(fields).length === 0) throw wrongUse('there is nothing to change; name what, such as --ttl 15m')
@@ -216,6 +215,6 @@ function policyOf({ policy }: Entry): string[] {
   ]
 }
 
-function lifeOf(seconds: number | null): string {
+function lifeOf(seconds: number): string {
   return seconds ? formatDuration(seconds) : 'as the server says'
 }

@@ -10,7 +10,10 @@ const largestAnswer = 4 * 1024 * 1024
  * @throws CliError that says what to do when there is no agent, or its answer is no
  */
 export async function askAgent<Answer>(socket: string | undefined, path: string): Promise<Answer> {
-  const socketPath = (socket ?? process.env.COUNTERSIGN_AGENT_ADMIN_SOCKET ?? defaultAdminSocket).replace(/^unix:(\/\/)?/, '')
+  const socketPath = (socket ?? process.env.COUNTERSIGN_AGENT_ADMIN_SOCKET ?? defaultAdminSocket).replace(
+    /^unix:(\/\/)?/,
+    '',
+  )
   const { status, text } = await get(socketPath, path).catch((error: NodeJS.ErrnoException) => {
     throw new CliError(`${faultOf(socketPath, error)}; name the socket of the agent with --agent SOCKET`)
   })
@@ -40,7 +43,8 @@ function get(socketPath: string, path: string): Promise<{ status: number; text: 
 
 function faultOf(socketPath: string, error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return `no agent listens at ${socketPath}`
-  if (error.code === 'EACCES') return `you may not ask the agent at ${socketPath}: only root and the agent's own user may`
+  if (error.code === 'EACCES')
+    return `you may not ask the agent at ${socketPath}: only root and the agent's own user may`
   return `the agent at ${socketPath} could not be asked: ${error.message}`
 }
 

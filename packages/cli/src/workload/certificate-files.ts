@@ -26,11 +26,7 @@ const hookMilliseconds = 60_000
  * certificate that belongs to it, so that who reloads on a new certificate finds its key.
  * @throws CliError naming the file that could not be written
  */
-export async function writeCertificateFiles(
-  folder: string,
-  names: FileNames,
-  files: CertificateFiles,
-): Promise<void> {
+export async function writeCertificateFiles(folder: string, names: FileNames, files: CertificateFiles): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error) => {
     throw unwritable(folder, error)
   })

@@ -17,7 +17,9 @@ export async function issueCertificate(options: IssueOptions): Promise<void> {
   print(issued, options)
   if (!options.renew) return
   const signal = untilSignal()
-  note(`Renewing it at half of its life, every ${formatDuration(Math.max(1, halfLifeSeconds(issued)))}; Ctrl-C ends that.`)
+  note(
+    `Renewing it at half of its life, every ${formatDuration(Math.max(1, halfLifeSeconds(issued)))}; Ctrl-C ends that.`,
+  )
   let waitSeconds = halfLifeSeconds(issued)
   while (await signal.wait(waitSeconds * 1000)) {
     try {

@@ -24,7 +24,10 @@ export async function watchX509(options: SvidOptions & { write?: string; reload?
   await handled
 }
 
-async function rotated(context: X509Context, options: SvidOptions & { write?: string; reload?: string }): Promise<void> {
+async function rotated(
+  context: X509Context,
+  options: SvidOptions & { write?: string; reload?: string },
+): Promise<void> {
   if (options.write !== undefined) await writeSvidFiles(options.write, context)
   printX509(context, options)
   const fault = options.reload === undefined ? undefined : await runReloadHook(options.reload)

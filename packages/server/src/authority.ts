@@ -104,7 +104,14 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     await revocations.start()
     const workloadIdentity =
       settings.spiffe &&
-      (await openWorkloadIdentity(settings.spiffe, { store, feed, audit, masterKey: settings.masterKey, now }))
+      (await openWorkloadIdentity(settings.spiffe, {
+        store,
+        feed,
+        audit,
+        masterKey: settings.masterKey,
+        now,
+        ...(settings.onError && { onError: settings.onError }),
+      }))
     const tending = setInterval(() => {
       const failed = (what: string) => (error: unknown) => settings.onError?.(what, error)
       void tendSigningKeys(keys).catch(failed('tending the signing keys'))
@@ -130,6 +137,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       async close() {
         clearInterval(tending)
         revocations.stop()
+        await workloadIdentity?.stop()
         await feed.stop()
         await credentialUse.stop()
         await audit.flush()

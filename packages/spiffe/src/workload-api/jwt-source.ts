@@ -1,8 +1,8 @@
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
-import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 import { warnOnce } from './warn-once.ts'
+import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 import type { TrustBundles } from './x509-context.ts'
 
 export interface JwtSourceOptions {

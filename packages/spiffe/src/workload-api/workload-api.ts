@@ -1,7 +1,13 @@
-import { type ClientReadableStream, type ClientUnaryCall, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import {
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import { parseSpiffeId } from '../ids/spiffe-id.ts'
-import { SpiffeWorkloadAPIClient } from '../protocol/workload-api.ts'
+import { SpiffeWorkloadAPIClient, type ValidateJWTSVIDResponse } from '../protocol/workload-api.ts'
 import { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { callError } from './call-error.ts'
@@ -43,7 +49,10 @@ export interface WorkloadApi {
   fetchJwtBundles(): Promise<TrustBundles>
   watchJwtBundles(onUpdate: (bundles: TrustBundles) => void, onError?: (error: SpiffeError) => void): () => void
   /** Has the agent check a JWT-SVID. A refusal is the error `untrusted_svid`. */
-  validateJwtSvid(request: { audience: string; token: string }): Promise<{ id: SpiffeId; claims: Record<string, unknown> }>
+  validateJwtSvid(request: {
+    audience: string
+    token: string
+  }): Promise<{ id: SpiffeId; claims: Record<string, unknown> }>
   /** Ends the connection and everything that watches. */
   close(): void
 }
@@ -58,8 +67,10 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
   const callOptions = () => ({ deadline: Date.now() + (options.timeoutSeconds ?? 30) * 1000 })
   const watching = new Set<() => void>()
 
-  function unary<Answer>(send: (done: (error: ServiceError | null, answer: Answer) => void) => ClientUnaryCall) {
-    return new Promise<Answer>((resolve, reject) => {
+  function unary<Answer>(
+    send: (done: (error: ServiceError | null, answer: Answer) => void) => ClientUnaryCall,
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
       send((error, answer) => (error ? reject(callError(error, target)) : resolve(answer)))
     })
   }
@@ -90,16 +101,19 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
   async function fetchJwtSvids({ audience, id }: JwtSvidRequest) {
     const request = { audience: [audience].flat(), spiffeId: id?.toString() ?? '' }
     if (request.audience.length === 0 || request.audience.includes('')) {
-      throw new SpiffeError('invalid_configuration', 'a JWT-SVID needs an audience: the name of whom it will be sent to')
+      throw new SpiffeError(
+        'invalid_configuration',
+        'a JWT-SVID needs an audience: the name of whom it will be sent to',
+      )
     }
-    return readJwtSvids(await unary((done) => client.fetchJWTSVID(request, metadata, callOptions(), done)))
+    return readJwtSvids(await unary((done) => client.fetchJwtsvid(request, metadata, callOptions(), done)))
   }
 
   return {
-    fetchX509Context: async () => readX509Context(await first(client.fetchX509SVID({}, metadata, callOptions()))),
+    fetchX509Context: async () => readX509Context(await first(client.fetchX509Svid({}, metadata, callOptions()))),
     watchX509Context: (onUpdate, onError) =>
       watch(
-        () => client.fetchX509SVID({}, metadata),
+        () => client.fetchX509Svid({}, metadata),
         (message) => onUpdate(readX509Context(message)),
         onError,
       ),
@@ -112,20 +126,21 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
       ),
     fetchJwtSvid: async (request) => (await fetchJwtSvids(request))[0]!,
     fetchJwtSvids,
-    fetchJwtBundles: async () => readJwtBundles(await first(client.fetchJWTBundles({}, metadata, callOptions()))),
+    fetchJwtBundles: async () => readJwtBundles(await first(client.fetchJwtBundles({}, metadata, callOptions()))),
     watchJwtBundles: (onUpdate, onError) =>
       watch(
-        () => client.fetchJWTBundles({}, metadata),
+        () => client.fetchJwtBundles({}, metadata),
         (message) => onUpdate(readJwtBundles(message)),
         onError,
       ),
     async validateJwtSvid({ audience, token }) {
       const request = { audience, svid: token }
-      const answer = await unary((done) => client.validateJWTSVID(request, metadata, callOptions(), done))
-        .catch((error: SpiffeError) => {
-          if (error.code !== 'invalid_configuration') throw error
-          throw new SpiffeError('untrusted_svid', error.message, { cause: error.cause })
-        })
+      const answer = await unary<ValidateJWTSVIDResponse>((done) =>
+        client.validateJwtsvid(request, metadata, callOptions(), done),
+      ).catch((error: SpiffeError) => {
+        if (error.code !== 'invalid_configuration') throw error
+        throw new SpiffeError('untrusted_svid', error.message, { cause: error.cause })
+      })
       return { id: parseSpiffeId(answer.spiffeId), claims: answer.claims ?? {} }
     },
     close() {

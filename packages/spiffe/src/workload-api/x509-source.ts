@@ -1,7 +1,7 @@
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
-import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 import { warnOnce } from './warn-once.ts'
+import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 import type { TrustBundles, X509Context } from './x509-context.ts'
 
 export interface X509SourceOptions {
@@ -114,5 +114,8 @@ function picked({ svids }: X509Context, pick: NonNullable<X509SourceOptions['pic
 
 function expired(svid: X509Svid): SpiffeError {
   const at = new Date(svid.expiresAt * 1000).toISOString()
-  return new SpiffeError('expired_svid', `the X.509-SVID of ${svid.id} expired at ${at} and the agent has sent no newer one`)
+  return new SpiffeError(
+    'expired_svid',
+    `the X.509-SVID of ${svid.id} expired at ${at} and the agent has sent no newer one`,
+  )
 }

@@ -7,6 +7,9 @@ import { keyRoutes } from '../clients/key-routes.ts'
 import { clientRoutes } from '../clients/routes.ts'
 import { secretRoutes } from '../clients/secret-routes.ts'
 import { endpointUrl } from '../http/discovery.ts'
+import { joinTokenRoutes } from '../nodes/join-token-routes.ts'
+import { nodeRoutes } from '../nodes/routes.ts'
+import { entryRoutes } from '../registration-entries/routes.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
@@ -30,6 +33,9 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
+  entryRoutes,
+  nodeRoutes,
+  joinTokenRoutes,
   revocationAdminRoutes,
   auditRoutes,
 ]

@@ -4,6 +4,7 @@ import type { CaAuthority } from './certificate-authorities/certificate-authorit
 import { type IssuanceIds, issuanceId } from './certificate-authorities/issuance-id.ts'
 import { openCertificateAuthorities } from './certificate-authorities/open-certificate-authorities.ts'
 import type { UpstreamFiles } from './certificate-authorities/upstream-ca.ts'
+import { Problem } from './http/problem.ts'
 import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
@@ -11,6 +12,8 @@ import { RegistrationEntries } from './registration-entries/registration-entries
 import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
+import type { FederatedBundles } from './trust-bundles/federated-bundles.ts'
+import { openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
 
 export interface WorkloadIdentitySettings {
   trustDomain: string
@@ -44,6 +47,8 @@ export interface WorkloadIdentity {
   readonly ca: CaAuthority
   /** What the life of the authorities depends on, for who changes it */
   readonly authorities: AuthorityContext
+  /** Bundles of other trust domains */
+  readonly federated: FederatedBundles
   readonly issuanceIds: IssuanceIds
   stop(): Promise<void>
 }
@@ -66,14 +71,30 @@ export async function openWorkloadIdentity(
     ...context,
     refreshHintSeconds: bundleRefreshHintSeconds,
   })
+  const { ca } = opened
+  const trustBundles = await openTrustBundles({ ...context, ca })
   return {
     trustDomain,
     entries,
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
-    ca: opened.authorities,
+    ca,
     authorities,
+    federated: trustBundles.federated,
     issuanceIds: issuanceId(masterKey),
-    stop: () => opened.stop(),
+    async stop() {
+      await trustBundles.stop()
+      await opened.stop()
+    },
   }
+}
+
+/** @throws Problem `no_trust_domain`, where none is configured */
+export function workloadIdentityOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }) {
+  if (workloadIdentity) return workloadIdentity
+  throw new Problem(
+    409,
+    'no_trust_domain',
+    'this server has no trust domain: name one in its settings (spiffe.trust_domain) and start it again',
+  )
 }

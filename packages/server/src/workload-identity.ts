@@ -89,12 +89,21 @@ export async function openWorkloadIdentity(
   }
 }
 
-/** @throws Problem `no_trust_domain`, where none is configured */
-export function workloadIdentityOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }) {
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function workloadIdentityOf({
+  workloadIdentity,
+}: {
+  workloadIdentity: WorkloadIdentity | undefined
+}): WorkloadIdentity {
   if (workloadIdentity) return workloadIdentity
   throw new Problem(
     409,
     'no_trust_domain',
-    'this server has no trust domain: name one in its settings (spiffe.trust_domain) and start it again',
+    'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
   )
+}
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf(authority: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  return workloadIdentityOf(authority).trustDomain
 }

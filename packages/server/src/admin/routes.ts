@@ -9,6 +9,9 @@ import { keyRoutes } from '../clients/key-routes.ts'
 import { clientRoutes } from '../clients/routes.ts'
 import { secretRoutes } from '../clients/secret-routes.ts'
 import { endpointUrl } from '../http/discovery.ts'
+import { joinTokenRoutes } from '../nodes/join-token-routes.ts'
+import { nodeRoutes } from '../nodes/routes.ts'
+import { entryRoutes } from '../registration-entries/routes.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
@@ -33,9 +36,15 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
+<<<<<<< HEAD
   certificateAuthorityRoutes,
   trustBundleRoutes,
   certificateRoutes,
+=======
+  entryRoutes,
+  nodeRoutes,
+  joinTokenRoutes,
+>>>>>>> main
   revocationAdminRoutes,
   auditRoutes,
 ]

@@ -103,7 +103,7 @@ export async function createWorkloadIdentity(database: Kysely<unknown>): Promise
   // A certificate is revoked by its serial number: an identity that has ended goes on the same feed as tokens do.
   await database.schema.alterTable('revocations').addColumn('serial', 'text').execute()
   await database.schema.alterTable('revocations').addColumn('spiffe_id', 'text').execute()
-  await index(database, 'revocations', ['serial'])
+  await database.schema.createIndex('revocations_serial').on('revocations').column('serial').unique().execute()
 }
 
 async function index(database: Kysely<unknown>, table: string, columns: string[]): Promise<void> {

@@ -1,5 +1,11 @@
-import { createHash, randomBytes, X509Certificate } from 'node:crypto'
-import { type Certificate, parseCertificate, SpiffeError, verifyCertificateChain } from '@countersign/spiffe'
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  type Certificate,
+  parseCertificate,
+  readDistinguishedName,
+  SpiffeError,
+  verifyCertificateChain,
+} from '@countersign/spiffe'
 import { z } from 'zod'
 import type { Selector } from '../../registration-entries/registration-entry.ts'
 import { AttestationError, type NodeAttestor } from '../node-attestor.ts'
@@ -100,9 +106,9 @@ async function proveKey(leaf: Certificate, challenge: (bytes: Buffer) => Promise
 
 /** As SPIRE names them. */
 function selectorsOf(leaf: Certificate, issuers: readonly Certificate[], trustDomain: string): Selector[] {
-  const commonName = commonNameOf(leaf)
+  const name = commonNameOf(leaf)
   const values = [
-    ...(commonName ? [`subject:cn:${commonName}`] : []),
+    ...(name ? [`subject:cn:${name}`] : []),
     ...issuers.map((issuer) => `ca:fingerprint:${fingerprint(issuer)}`),
     `serialnumber:${leaf.serialNumber}`,
     ...sanSelectors(leaf, trustDomain),
@@ -121,9 +127,12 @@ function sanSelectors({ uris }: Certificate, trustDomain: string): string[] {
   return [...values].map(([key, value]) => `san:${key}:${value}`)
 }
 
-function commonNameOf({ der }: Certificate): string | undefined {
-  const { CN } = new X509Certificate(der).toLegacyObject().subject as { CN?: string | string[] }
-  return Array.isArray(CN) ? CN.at(-1) : CN
+const commonName = '2.5.4.3'
+
+/** Of several the last one, as in SPIRE. */
+function commonNameOf({ subjectDer }: Certificate): string | undefined {
+  const attributes = readDistinguishedName(subjectDer).flat()
+  return attributes.findLast(({ type }) => type === commonName)?.text
 }
 
 /** Not for security, but for names: SPIRE calls certificates so. */

@@ -36,15 +36,12 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
-<<<<<<< HEAD
   certificateAuthorityRoutes,
   trustBundleRoutes,
   certificateRoutes,
-=======
   entryRoutes,
   nodeRoutes,
   joinTokenRoutes,
->>>>>>> main
   revocationAdminRoutes,
   auditRoutes,
 ]

@@ -24,7 +24,11 @@ beforeEach(() => {
   kubernetes.requests = []
 })
 
-const attestorFor = ({ url, certificateAuthority, tokenFile }: FakeKubernetes, audience = ['countersign-server']) =>
+const attestorFor = (
+  { url, certificateAuthority, tokenFile }: FakeKubernetes,
+  audience = ['countersign-server'],
+  timeoutMilliseconds = 20_000,
+) =>
   k8sPsatAttestor({
     trustDomain: 'example.org',
     clusters: {
@@ -34,7 +38,7 @@ const attestorFor = ({ url, certificateAuthority, tokenFile }: FakeKubernetes, a
         tokenFile,
         serviceAccounts: ['countersign:agent'],
         audience,
-        timeoutMilliseconds: 300,
+        timeoutMilliseconds,
       },
     },
   })
@@ -150,7 +154,6 @@ describe('k8s_psat cannot tell, and says so without the token', () => {
     ['when it answers no JSON', () => ({ status: 201, body: token })],
     ['when it answers something else', () => json({ kind: 'Status', token })],
     ['when it answers with too much', () => ({ status: 201, body: `"${'a'.repeat(2_000_000)}"` })],
-    ['when it does not answer', () => ({ status: 200, body: '', hang: true })],
     ['when it knows no token reviews', () => ({ status: 404, body: '{}' })],
     [
       'when it answers with a node of no uid',
@@ -164,6 +167,11 @@ describe('k8s_psat cannot tell, and says so without the token', () => {
       expect(`${at.message}${at.stack}`).not.toContain(token)
       expect(`${at.message}${at.stack}`).not.toContain(ownToken)
     }
+  })
+
+  it('when it does not answer in time', async () => {
+    kubernetes.broken = () => ({ status: 200, body: '', hang: true })
+    await expect(attest(token, attestorFor(kubernetes, undefined, 50))).rejects.toEqual(code('unavailable'))
   })
 
   it('when another server stands in its place', async () => {

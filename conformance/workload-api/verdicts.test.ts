@@ -20,6 +20,12 @@ interface IssuedByGo {
   svids: { name: string; chain?: string[]; key?: string; token?: string; verdict: string }[]
 }
 
+/** Where we differ from go-spiffe, and the standard is on our side. */
+const differences: Record<string, string> = {
+  // JWT-SVID section 2.2 makes it optional; one key of the bundle fits.
+  'JWT no kid': 'spiffe://theirs.example/workload',
+}
+
 const ours = createOurSvids()
 
 await describeWith(
@@ -39,8 +45,9 @@ await describeWith(
     })
 
     describe('made by Go', () => {
-      it.each(theirs.svids)('$name: our verdict is that of go-spiffe', ({ chain, key, token, verdict }) => {
-        expect(verdictOf(() => judge(chain, token))).toBe(withoutReason(verdict))
+      it.each(theirs.svids)('$name: our verdict is that of go-spiffe', ({ name, chain, key, token, verdict }) => {
+        const due = differences[name] ?? withoutReason(verdict)
+        expect(verdictOf(() => judge(chain, token))).toBe(due)
         if (chain && key && !verdict.startsWith('refused')) {
           const svid = parseX509Svid(Buffer.concat(chain.map(fromBase64)), fromBase64(key))
           expect(svid.id.toString()).toBe(verdict)

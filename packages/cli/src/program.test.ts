@@ -43,6 +43,7 @@ const commands = [
   'workload get',
   'workload update',
   'workload delete',
+  'workload import',
   'workload explain',
   'node list',
   'node get',

@@ -12,6 +12,8 @@ import { RegistrationEntries } from './registration-entries/registration-entries
 import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
+import type { FederatedBundles } from './trust-bundles/federated-bundles.ts'
+import { openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
 
 export interface WorkloadIdentitySettings {
   trustDomain: string
@@ -45,6 +47,8 @@ export interface WorkloadIdentity {
   readonly ca: CaAuthority
   /** What the life of the authorities depends on, for who changes it */
   readonly authorities: AuthorityContext
+  /** Bundles of other trust domains */
+  readonly federated: FederatedBundles
   readonly issuanceIds: IssuanceIds
   stop(): Promise<void>
 }
@@ -67,24 +71,39 @@ export async function openWorkloadIdentity(
     ...context,
     refreshHintSeconds: bundleRefreshHintSeconds,
   })
+  const { ca } = opened
+  const trustBundles = await openTrustBundles({ ...context, ca })
   return {
     trustDomain,
     entries,
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
-    ca: opened.authorities,
+    ca,
     authorities,
+    federated: trustBundles.federated,
     issuanceIds: issuanceId(masterKey),
-    stop: () => opened.stop(),
+    async stop() {
+      await trustBundles.stop()
+      await opened.stop()
+    },
   }
 }
 
 /** @throws Problem `no_trust_domain` where workload identity is not configured */
-export function trustDomainOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }): string {
-  if (workloadIdentity) return workloadIdentity.trustDomain
+export function workloadIdentityOf({
+  workloadIdentity,
+}: {
+  workloadIdentity: WorkloadIdentity | undefined
+}): WorkloadIdentity {
+  if (workloadIdentity) return workloadIdentity
   throw new Problem(
     409,
     'no_trust_domain',
     'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
   )
+}
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf(authority: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  return workloadIdentityOf(authority).trustDomain
 }

@@ -90,9 +90,7 @@ export class NodeIdentity {
     const standing = standingAfter(error)
     if (standing === 'undecided' || this.#stop.signal.aborted) return
     if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
-    await (this.#renewing ??= this.#attestAgain(error).finally(() => {
-      this.#renewing = undefined
-    }))
+    await this.#alone(() => this.#attestAgain(error))
   }
 
   stop(): void {
@@ -187,8 +185,12 @@ export class NodeIdentity {
   }
 
   async #renewUntilDone(): Promise<void> {
-    if (this.#renewing !== undefined) return this.#renewing
-    this.#renewing = this.#renewLoop().finally(() => {
+    await this.#alone(() => this.#renewLoop())
+  }
+
+  /** One renewal or attestation at a time; who comes second waits for the first. */
+  #alone(step: () => Promise<void>): Promise<void> {
+    this.#renewing ??= step().finally(() => {
       this.#renewing = undefined
     })
     return this.#renewing

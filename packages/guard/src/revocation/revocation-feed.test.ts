@@ -120,6 +120,20 @@ describe.each(['stream', 'poll'] as const)('a guard that follows the revocation 
     expect(await outcome(issuer.token({ jti: 'one' }))).toBe('revoked_token')
   })
 
+  it('knows the certificates and JWT-SVIDs that were revoked, whoever issued access tokens', async () => {
+    feed.revoke({ serial: '07AB', spiffe_id: 'spiffe://example.org/billing', exp: inAnHour() })
+    feed.revoke({ jti: 'jwt-svid', exp: inAnHour() })
+    feed.revoke({ kid: 'jwt-key' })
+    const source = createRevocationFeed({ url: feed.url, issuer: issuer.issuer, follow, pollSeconds: 0.05 })
+    source.start()
+    await eventually(() => source.isRevokedSerial?.('07ab') === true)
+    expect(source.isRevokedSerial?.('07ac')).toBe(false)
+    await eventually(() => source.isRevokedJwtSvid?.({ jti: 'jwt-svid' }) === true)
+    await eventually(() => source.isRevokedJwtSvid?.({ kid: 'jwt-key' }) === true)
+    expect(source.isRevokedJwtSvid?.({ jti: 'another', kid: 'another' })).toBe(false)
+    await source.stop()
+  })
+
   it('passes over kinds of entries that it does not know', async () => {
     feed.revoke({ subject: 'user-1' })
     feed.revoke({ jti: 'known', exp: inAnHour() })

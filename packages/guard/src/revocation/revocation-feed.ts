@@ -50,6 +50,9 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
 
   return {
     isRevoked: (token) => (issuer === undefined || token.iss === issuer) && list.has(token),
+    isRevokedSerial: (serial) => list.hasSerial(serial),
+    isRevokedJwtSvid: ({ jti, kid }) =>
+      (jti !== undefined && list.hasTokenId(jti)) || (kid !== undefined && list.keyIds.has(kid)),
     isCurrent: () => isYoung() || (firstAttempt ?? false),
     onRevokedKey(listener) {
       keyListeners.push(listener)

@@ -1,8 +1,10 @@
-/** One entry of the feed: a token, all of a client's tokens up to a moment, or a signing key. */
+/** One entry of the feed: a token, all of a client's tokens up to a moment, a signing key, or an X.509-SVID. */
 export type RevocationItem =
   | { readonly kind: 'token'; readonly tokenId: string; readonly expiresAt: number }
   | { readonly kind: 'client'; readonly clientId: string; readonly before: number }
   | { readonly kind: 'key'; readonly keyId: string }
+  /** `serial` in lower-case hex. */
+  | { readonly kind: 'certificate'; readonly serial: string; readonly expiresAt: number }
 
 export interface RevocationPage {
   readonly items: readonly RevocationItem[]
@@ -29,6 +31,9 @@ export function readRevocationItem(document: unknown): RevocationItem[] {
       return [{ kind: 'client', clientId: item.client_id, before: item.before }]
   } else if ('kid' in item) {
     if (isName(item.kid)) return [{ kind: 'key', keyId: item.kid }]
+  } else if ('serial' in item) {
+    if (isName(item.serial) && isTime(item.exp))
+      return [{ kind: 'certificate', serial: item.serial.toLowerCase(), expiresAt: item.exp }]
   } else return []
   throw new Error('a revocation lacks what its kind needs')
 }

@@ -4,6 +4,9 @@ import type { RevocableToken } from './revocation-source.ts'
 export interface RevocationList {
   add(item: RevocationItem): void
   has(token: RevocableToken): boolean
+  /** `serial` in lower-case hex. */
+  hasSerial(serial: string): boolean
+  hasTokenId(tokenId: string): boolean
   readonly keyIds: ReadonlySet<string>
   readonly size: number
 }
@@ -18,6 +21,7 @@ const keptAfterExpirySeconds = 3_600
 export function createRevocationList(options: { maximumEntries: number; now: () => number }): RevocationList {
   const tokens = new Map<string, number>()
   const clients = new Map<string, number>()
+  const certificates = new Map<string, number>()
   const keyIds = new Set<string>()
   let sweepAt = Math.min(10_000, options.maximumEntries + 1)
 
@@ -25,6 +29,7 @@ export function createRevocationList(options: { maximumEntries: number; now: () 
     if (item.kind === 'token') tokens.set(item.tokenId, item.expiresAt)
     else if (item.kind === 'client')
       clients.set(item.clientId, Math.max(item.before, clients.get(item.clientId) ?? item.before))
+    else if (item.kind === 'certificate') certificates.set(item.serial, item.expiresAt)
     else keyIds.add(item.keyId)
     if (size() >= sweepAt) sweep()
   }
@@ -32,14 +37,15 @@ export function createRevocationList(options: { maximumEntries: number; now: () 
   /** Swept as the list doubles, so that adding stays cheap. */
   function sweep(): void {
     const end = options.now() / 1000 - keptAfterExpirySeconds
-    for (const [tokenId, expiresAt] of tokens) if (expiresAt < end) tokens.delete(tokenId)
+    for (const ended of [tokens, certificates])
+      for (const [id, expiresAt] of ended) if (expiresAt < end) ended.delete(id)
     if (size() > options.maximumEntries)
       throw new Error(`the feed holds more than ${options.maximumEntries} revocations`)
     sweepAt = Math.min(Math.max(10_000, size() * 2), options.maximumEntries + 1)
   }
 
   function size(): number {
-    return tokens.size + clients.size + keyIds.size
+    return tokens.size + certificates.size + clients.size + keyIds.size
   }
 
   return {
@@ -50,6 +56,8 @@ export function createRevocationList(options: { maximumEntries: number; now: () 
       const before = clients.get(token.client_id)
       return before !== undefined && token.iat <= before
     },
+    hasSerial: (serial) => certificates.has(serial),
+    hasTokenId: (tokenId) => tokens.has(tokenId),
     keyIds,
     get size() {
       return size()

@@ -11,6 +11,10 @@ export interface RevocableToken {
 /** Knows what was revoked before its time. */
 export interface RevocationSource {
   isRevoked(token: RevocableToken): boolean
+  /** Whether an X.509-SVID of the server's own trust domain is revoked; `serial` in lower-case hex. */
+  isRevokedSerial?(serial: string): boolean
+  /** Whether a JWT-SVID of the server's own trust domain is revoked, by its `jti` or by the key that signed it. */
+  isRevokedJwtSvid?(svid: { readonly jti?: string; readonly kid?: string }): boolean
   /**
    * True while the list is young enough to decide by; a promise while it is being fetched for the first time; false
    * refuses every token until the list can be had. A source without it is always current.

@@ -14,6 +14,13 @@ export const adminScopes = [
   { name: 'services:write', description: 'Register, change and remove services' },
   { name: 'entries:read', description: 'See registration entries' },
   { name: 'entries:write', description: 'Create, change and delete registration entries' },
+  { name: 'nodes:read', description: 'See nodes and join tokens' },
+  { name: 'nodes:write', description: 'Make join tokens; ban and evict nodes' },
+  { name: 'certificate_authorities:read', description: "See the trust domain's certificate authorities" },
+  { name: 'certificate_authorities:write', description: 'Prepare, activate and revoke certificate authorities' },
+  { name: 'trust_bundles:read', description: 'See the bundles of this and other trust domains' },
+  { name: 'trust_bundles:write', description: 'Set what is trusted for other trust domains' },
+  { name: 'certificates:write', description: 'Have plain server and client certificates issued' },
 ] as const
 
 export type AdminScope = (typeof adminScopes)[number]['name']

@@ -1,29 +1,11 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { masterKeyFault } from '../sealing/master-key.ts'
-import { parseDuration } from './duration.ts'
-
-const duration = z
-  .union([z.string(), z.number()])
-  .meta({ description: 'a duration: 45s, 30m, 1h, 90d', examples: ['30d'] })
-  .transform((text, context) => {
-    const seconds = parseDuration(text)
-    if (seconds !== undefined) return seconds
-    context.addIssue({ code: 'custom', message: 'write a duration such as 45s, 30m, 1h or 90d' })
-    return z.NEVER
-  })
+import { mtlsSettings } from './mtls-settings.ts'
+import { addressRange, duration, list, pemFiles, port, rateLimit, truth } from './setting-kinds.ts'
+import { spiffeSettings } from './spiffe-settings.ts'
 
 const secret = (minimumLength: number) =>
   z.string().min(minimumLength, `must have at least ${minimumLength} characters`)
-
-const rateLimit = z.strictObject({
-  quota: z.coerce.number().int().min(1).max(1_000_000).meta({ description: 'how many requests a window' }),
-  window: duration.default(60),
-})
-
-const addressRange = z
-  .string()
-  .refine((text) => isIP(text.split('/')[0] ?? '') !== 0, 'must be an IP address or a CIDR range')
 
 /** `countersign.yaml`. Every setting can also come from the environment: `COUNTERSIGN_` and its path in capitals. */
 export const configSchema = z.strictObject({
@@ -35,7 +17,7 @@ export const configSchema = z.strictObject({
       examples: ['https://auth.example.com/'],
     }),
   host: z.string().default('0.0.0.0').meta({ description: 'the address to listen on' }),
-  port: z.coerce.number().int().min(0).max(65_535).default(8080),
+  port: port.default(8080),
   database_url: z
     .string()
     .default('sqlite:countersign.db')
@@ -70,20 +52,10 @@ export const configSchema = z.strictObject({
     })
     .optional()
     .meta({ description: 'a client with every admin scope, made or updated at start' }),
-  tls: z
-    .strictObject({ cert_file: z.string(), key_file: z.string() })
-    .optional()
-    .meta({ description: 'PEM files; read again when they change' }),
-  trusted_proxies: z
-    .union([
-      z.array(addressRange),
-      z
-        .string()
-        .transform((text) => text.split(/[ ,]+/).filter(Boolean))
-        .pipe(z.array(addressRange)),
-    ])
-    .default([])
-    .meta({ description: 'whose X-Forwarded-For is believed' }),
+  tls: pemFiles.optional().meta({ description: 'PEM files; read again when they change' }),
+  mtls: mtlsSettings.optional().meta({ description: 'client certificates' }),
+  spiffe: spiffeSettings.optional().meta({ description: 'workload identity' }),
+  trusted_proxies: list(addressRange).default([]).meta({ description: 'whose X-Forwarded-For is believed' }),
   rate_limits: z
     .union([
       z.literal('off'),
@@ -100,7 +72,7 @@ export const configSchema = z.strictObject({
     .default({ rotation: 30 * 86_400, publish_ahead: 7 * 86_400 }),
   metrics: z
     .strictObject({
-      port: z.coerce.number().int().min(0).max(65_535).optional(),
+      port: port.optional(),
       host: z.string().default('127.0.0.1'),
       token: secret(16).optional(),
     })
@@ -108,10 +80,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'a listener of its own (port), or /metrics on the main one behind a Bearer token (token)' }),
   log_level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   shutdown_delay: duration.default(0).meta({ description: 'how long to stay up, not ready, before closing' }),
-  allow_insecure_issuer: z
-    .union([z.boolean(), z.stringbool()])
-    .default(false)
-    .meta({ description: 'lets an http issuer be more than a loopback' }),
+  allow_insecure_issuer: truth.default(false).meta({ description: 'lets an http issuer be more than a loopback' }),
 })
 
 export type Config = z.output<typeof configSchema>

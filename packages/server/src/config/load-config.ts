@@ -3,7 +3,9 @@ import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { type Config, configSchema } from './config-schema.ts'
 import { environmentSettings } from './environment.ts'
+import { unsafeMtlsSettings } from './mtls-settings.ts'
 import { nearestSetting, variableName } from './setting-paths.ts'
+import { unsafeSpiffeSettings } from './spiffe-settings.ts'
 
 /** Everything that is wrong with a configuration, a sentence each, with the place. */
 export class ConfigError extends Error {
@@ -137,5 +139,7 @@ function unsafeSettings(config: Config): string[] {
       'keys.rotation must be at least 1h: retired keys are published for a day, and verifiers read no endless sets',
     )
   }
+  if (config.spiffe) unsafe.push(...unsafeSpiffeSettings(config.spiffe))
+  if (config.mtls) unsafe.push(...unsafeMtlsSettings(config.mtls))
   return unsafe
 }

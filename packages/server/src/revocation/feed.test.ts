@@ -17,7 +17,7 @@ import {
 import { revokeSigningKey } from '../signing-keys/lifecycle.ts'
 import { announce } from '../storage/change-feed.ts'
 import { pruneRevocations } from './feed.ts'
-import { revokeClientTokens, revokeToken } from './revoke.ts'
+import { insertSvidRevocations, revokeClientTokens, revokeToken, type SvidToRevoke } from './revoke.ts'
 
 let server: TestServer
 let reader: TestClient
@@ -307,4 +307,28 @@ it('waits at its end for no connection that a reader would have kept alive', asy
   await server.app.close()
   expect(performance.now() - start).toBeLessThan(2000)
   await reading
+})
+
+it('names the SVIDs of a workload that has ended: a certificate by its serial number, a JWT by its jti', async () => {
+  const { authority } = server
+  const expiresAt = later()
+  const spiffeId = 'spiffe://example.org/billing'
+  const revokeSvids = (svids: SvidToRevoke[]) =>
+    authority.audit.recordChange({ type: 'svid.revoked', outcome: 'success' }, (transaction) =>
+      insertSvidRevocations(transaction, svids, authority),
+    )
+  await revokeSvids([
+    { serial: '07ab', spiffeId, expiresAt },
+    { jti: 'jwt-1', spiffeId, expiresAt },
+  ])
+  await revokeSvids([{ serial: '07ab', spiffeId, expiresAt }])
+  const revision = expect.any(Number)
+  expect((await read()).json.items).toEqual([
+    { revision, serial: '07ab', spiffe_id: spiffeId, exp: expiresAt },
+    { revision, jti: 'jwt-1', spiffe_id: spiffeId, exp: expiresAt },
+  ])
+  expect(authority.revocations.isRevokedSerial('07ab')).toBe(true)
+  expect(authority.revocations.isRevokedSerial('07ac')).toBe(false)
+  expect(authority.revocations.isRevokedJwtSvid({ jti: 'jwt-1' })).toBe(true)
+  expect(authority.revocations.isRevokedJwtSvid({ jti: 'jwt-2' })).toBe(false)
 })

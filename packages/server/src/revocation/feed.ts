@@ -3,11 +3,15 @@ import { sql } from 'kysely'
 import type { Store } from '../storage/store.ts'
 import type { RevocationRow } from '../storage/tables.ts'
 
-/** One line of the feed. A `client_id` with `before` speaks of its tokens with `iat` up to then; a `kid` of all it signed. */
+/**
+ * One line of the feed. A `client_id` with `before` speaks of its tokens with `iat` up to then; a `kid` of all it signed;
+ * a `serial` (lower-case hex) of one X.509-SVID. The `jti` may be that of a JWT-SVID.
+ */
 export type FeedItem =
-  | { revision: number; jti: string; exp: number }
+  | { revision: number; jti: string; spiffe_id?: string; exp: number }
   | { revision: number; client_id: string; before: number }
   | { revision: number; kid: string }
+  | { revision: number; serial: string; spiffe_id?: string; exp: number }
 
 export interface FeedPage {
   items: FeedItem[]
@@ -136,7 +140,9 @@ function cursorAt(epoch: string, revision: number): string {
 }
 
 function itemOf(row: RevocationRow): FeedItem {
-  if (row.jti !== null) return { revision: row.revision, jti: row.jti, exp: row.expires_at }
+  const whose = row.spiffe_id === null ? {} : { spiffe_id: row.spiffe_id }
+  if (row.jti !== null) return { revision: row.revision, jti: row.jti, ...whose, exp: row.expires_at }
+  if (row.serial !== null) return { revision: row.revision, serial: row.serial, ...whose, exp: row.expires_at }
   if (row.kid !== null) return { revision: row.revision, kid: row.kid }
   return { revision: row.revision, client_id: row.client_id ?? '', before: row.before ?? 0 }
 }

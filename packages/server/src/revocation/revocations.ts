@@ -22,6 +22,7 @@ export class Revocations {
   /** Each value is when the entry may be forgotten, in seconds since the epoch */
   readonly #tokens = new Map<string, number>()
   readonly #keys = new Map<string, number>()
+  readonly #certificates = new Map<string, number>()
   readonly #clients = new Map<string, { before: number; expiresAt: number }>()
   readonly #listeners = new Set<() => void>()
   #revision = 0
@@ -40,7 +41,7 @@ export class Revocations {
 
   /** How many revocations are held, for metrics. */
   get size(): number {
-    return this.#tokens.size + this.#keys.size + this.#clients.size
+    return this.#tokens.size + this.#keys.size + this.#certificates.size + this.#clients.size
   }
 
   async start(): Promise<void> {
@@ -59,6 +60,21 @@ export class Revocations {
     if (kid !== undefined && this.#keys.has(kid)) return true
     const client = this.#clients.get(client_id)
     return client !== undefined && iat <= client.before
+  }
+
+  /**
+   * Whether the X.509-SVID with this serial number (lower-case hex) is revoked, by what this replica knows.
+   * Our CAs give no serial number twice, so that a number names one certificate.
+   */
+  isRevokedSerial(serial: string): boolean {
+    return this.#certificates.has(serial)
+  }
+
+  /**
+   * Whether the JWT-SVID with this `jti` or the key that signed it is revoked, by what this replica knows.
+   */
+  isRevokedJwtSvid({ jti, kid }: { jti?: string; kid?: string }): boolean {
+    return (jti !== undefined && this.#tokens.has(jti)) || (kid !== undefined && this.#keys.has(kid))
   }
 
   /**
@@ -102,7 +118,7 @@ export class Revocations {
   forgetExpired(): void {
     // As long as a verifier with the largest leeway still accepts what has expired.
     const before = this.#now() - 60
-    for (const map of [this.#tokens, this.#keys]) {
+    for (const map of [this.#tokens, this.#keys, this.#certificates]) {
       for (const [id, expiresAt] of map) if (expiresAt < before) map.delete(id)
     }
     for (const [id, { expiresAt }] of this.#clients) if (expiresAt < before) this.#clients.delete(id)
@@ -127,6 +143,7 @@ export class Revocations {
   #remember(row: RevocationRow): void {
     if (row.jti !== null) this.#tokens.set(row.jti, row.expires_at)
     if (row.kid !== null) this.#keys.set(row.kid, row.expires_at)
+    if (row.serial !== null) this.#certificates.set(row.serial, row.expires_at)
     if (row.client_id !== null && row.before !== null) {
       const before = Math.max(row.before, this.#clients.get(row.client_id)?.before ?? 0)
       this.#clients.set(row.client_id, { before, expiresAt: row.expires_at })

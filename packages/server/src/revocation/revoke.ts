@@ -77,27 +77,67 @@ export async function insertClientRevocation(
   })
 }
 
+export interface SvidToRevoke {
+  /** One of both: the serial number of an X.509-SVID in lower-case hex, or the `jti` of a JWT-SVID */
+  serial?: string
+  jti?: string
+  spiffeId?: string
+  /** Seconds since the epoch */
+  expiresAt: number
+}
+
+/**
+ * Puts SVIDs on the feed, within a transaction that also records why. What is on it already stays as it is.
+ * @throws StoreError `unavailable`
+ */
+export async function insertSvidRevocations(
+  transaction: StoreTransaction,
+  svids: readonly SvidToRevoke[],
+  authority: Pick<Authority, 'store' | 'now'>,
+): Promise<void> {
+  for (const { serial, jti, spiffeId, expiresAt } of svids) {
+    await insertRevocation(transaction, authority, {
+      ...(serial === undefined ? { jti: jti ?? '' } : { serial }),
+      spiffe_id: spiffeId ?? null,
+      expires_at: expiresAt,
+    })
+  }
+}
+
+const nothing = {
+  jti: null,
+  client_id: null,
+  before: null,
+  kid: null,
+  serial: null,
+  spiffe_id: null,
+  audience: null,
+}
+
 async function insertRevocation(
   transaction: StoreTransaction,
   { store, now }: { store: Pick<Store, 'kind'>; now: () => number },
   values: Pick<RevocationRow, 'expires_at'> & Partial<RevocationRow>,
 ): Promise<void> {
-  const id = values.jti ?? values.client_id ?? ''
+  const id = values.jti ?? values.serial ?? values.client_id ?? ''
   const revision = await announce(transaction, store, { kind: 'revocation', id, at: now() })
+  const row = { ...nothing, ...values, revision }
   await transaction
     .insertInto('revocations')
-    .values({ jti: null, client_id: null, before: null, kid: null, audience: null, ...values, revision })
+    .values(row)
     .onConflict((conflict) =>
-      conflict
-        .column('jti')
-        .doUpdateSet({
-          revision,
-          audience: sql`case when revocations.audience = excluded.audience then revocations.audience end`,
-          expires_at: sql`case when revocations.expires_at > excluded.expires_at
-            then revocations.expires_at else excluded.expires_at end`,
-        })
-        .where(sql<boolean>`revocations.expires_at < excluded.expires_at
-          or (revocations.audience is not null and revocations.audience is distinct from excluded.audience)`),
+      row.serial === null
+        ? conflict
+            .column('jti')
+            .doUpdateSet({
+              revision,
+              audience: sql`case when revocations.audience = excluded.audience then revocations.audience end`,
+              expires_at: sql`case when revocations.expires_at > excluded.expires_at
+                then revocations.expires_at else excluded.expires_at end`,
+            })
+            .where(sql<boolean>`revocations.expires_at < excluded.expires_at
+              or (revocations.audience is not null and revocations.audience is distinct from excluded.audience)`)
+        : conflict.column('serial').doNothing(),
     )
     .execute()
 }

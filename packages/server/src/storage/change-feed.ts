@@ -2,7 +2,16 @@ import { sql } from 'kysely'
 import { notifyChannel } from './notify-channel.ts'
 import type { Store, StoreTransaction } from './store.ts'
 
-export type ChangeKind = 'client' | 'api' | 'service' | 'signing_key' | 'revocation'
+export type ChangeKind =
+  | 'client'
+  | 'api'
+  | 'service'
+  | 'signing_key'
+  | 'revocation'
+  | 'certificate_authority'
+  | 'trust_bundle'
+  | 'entry'
+  | 'node'
 
 export interface Change {
   revision: number

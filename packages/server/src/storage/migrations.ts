@@ -1,10 +1,12 @@
 import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from 'kysely'
 import type { Tables } from './tables.ts'
+import { createWorkloadIdentity } from './workload-identity-migration.ts'
 
 /** In order; a migration that has landed is never edited, a new one is added below it. */
 const migrations: Record<string, Migration> = {
   '001-foundation': { up: createFoundation },
   '002-services': { up: createServices },
+  '003-workload-identity': { up: createWorkloadIdentity },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }

@@ -1,3 +1,12 @@
+import type {
+  BundleStateRow,
+  CertificateAuthorityRow,
+  JoinTokenRow,
+  NodeRow,
+  RegistrationEntryRow,
+  TrustBundleRow,
+} from './workload-identity-tables.ts'
+
 /**
  * The tables, the same on SQLite and PostgreSQL. Times are whole seconds since the epoch, truth values 0 or 1,
  * and what is a list or an object is JSON text: both databases store these alike.
@@ -10,6 +19,12 @@ export interface Tables {
   client_grants: ClientGrantRow
   services: ServiceRow
   signing_keys: SigningKeyRow
+  certificate_authorities: CertificateAuthorityRow
+  bundle_state: BundleStateRow
+  trust_bundles: TrustBundleRow
+  registration_entries: RegistrationEntryRow
+  nodes: NodeRow
+  join_tokens: JoinTokenRow
   revocations: RevocationRow
   used_assertions: UsedAssertionRow
   audit_events: AuditEventRow
@@ -101,11 +116,15 @@ export interface SigningKeyRow {
 export interface RevocationRow {
   /** From the store's revision counter, so that a feed reader misses none */
   revision: number
-  /** Exactly one of `jti`, `client_id` with `before`, and `kid` */
+  /** Exactly one of `jti`, `client_id` with `before`, `kid`, and `serial` */
   jti: string | null
   client_id: string | null
   before: number | null
   kid: string | null
+  /** Of a certificate: lower-case hex as it is written in it */
+  serial: string | null
+  /** Whose certificate, or JWT-SVID with this `jti`, has ended */
+  spiffe_id: string | null
   /** The API whose tokens this concerns; null where it concerns all */
   audience: string | null
   /** After this no token it speaks of is alive, and the row may go */

@@ -1,0 +1,28 @@
+/**
+ * What went wrong in the agent.
+ * - `invalid_configuration`: a setting cannot be used, or is unsafe; nothing was started
+ * - `attestation_refused`: the server will not have this node; another try with the same credential is pointless
+ * - `node_removed`: the server banned, evicted or forgot this node
+ * - `unavailable`: the server, or what a workload is attested with, could not be asked; trying again may help
+ * - `invalid_answer`: the server sent what no server may send
+ */
+export type AgentErrorCode =
+  | 'invalid_configuration'
+  | 'attestation_refused'
+  | 'node_removed'
+  | 'unavailable'
+  | 'invalid_answer'
+
+export class AgentError extends Error {
+  readonly code: AgentErrorCode
+  constructor(code: AgentErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'AgentError'
+    this.code = code
+  }
+}
+
+/** The message of whatever was thrown, for a log line. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

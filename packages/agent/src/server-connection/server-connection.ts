@@ -1,0 +1,167 @@
+import { isIP } from 'node:net'
+import { createSecureContext, type PeerCertificate } from 'node:tls'
+import { type Certificate, createBundle, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
+import {
+  ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js'
+import type { AgentIdentity } from '../agent-identity/agent-identity.ts'
+import { type Clock, nowSeconds } from '../clock.ts'
+
+/** How long the server may take for one call, as SPIRE's agent has it. */
+export const callDeadlineMilliseconds = 30_000
+
+/** What the server may send in one message; SPIRE pages what could be more. */
+const largestMessageBytes = 16 * 1024 * 1024
+
+/** One gRPC channel to the server's node API. */
+export interface ServerConnection {
+  call<Request, Response>(method: MethodDefinition<Request, Response>, request: Request): Promise<Response>
+  stream<Request, Response>(method: MethodDefinition<Request, Response>): ClientDuplexStream<Request, Response>
+  /** Takes no new calls, and closes when those under way have ended. */
+  close(): void
+}
+
+/** What the server's certificate is judged by. */
+export type ServerTrust =
+  /** It must chain to one of these. */
+  | { readonly anchors: readonly Certificate[] }
+  /** It must be this very one. */
+  | { readonly pinned: Certificate }
+
+export interface ServerConnectionOptions {
+  /** `host:port` */
+  readonly address: string
+  readonly trustDomain: string
+  readonly trust: ServerTrust
+  /** Unset: no client certificate is shown. */
+  readonly identity?: AgentIdentity
+  readonly clock: Clock
+}
+
+/**
+ * Connects when it is first used, and again whenever the server ends the connection. The server is who shows a
+ * certificate of the anchors with exactly the ID `spiffe://TRUST_DOMAIN/spire/server`; host names do not matter.
+ */
+export function openServerConnection(options: ServerConnectionOptions): ServerConnection {
+  const client = new Client(options.address, serverCredentials(options), {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': largestMessageBytes,
+    'grpc.initial_reconnect_backoff_ms': 500,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+    'grpc.enable_retries': 0,
+    ...serverName(options),
+  })
+  // Tells the server that entry policies are enforced here; only a Countersign server takes notice.
+  const metadata = () => {
+    const sent = new Metadata()
+    sent.set('countersign-agent', '1')
+    return sent
+  }
+  const deadline = () => ({ deadline: Date.now() + callDeadlineMilliseconds })
+  let underWay = 0
+  let closing = false
+  const ended = () => {
+    underWay -= 1
+    if (closing && underWay === 0) client.close()
+  }
+  return {
+    call: (method, request) =>
+      new Promise((resolve, reject) => {
+        underWay += 1
+        client.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          metadata(),
+          deadline(),
+          (error: ServiceError | null, response) => {
+            ended()
+            if (error !== null) reject(error)
+            else resolve(response as never)
+          },
+        )
+      }),
+    stream: (method) => {
+      underWay += 1
+      const stream = client.makeBidiStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        metadata(),
+        deadline(),
+      )
+      stream.once('status', ended)
+      return stream
+    },
+    close: () => {
+      if (closing) return
+      closing = true
+      if (underWay === 0) client.close()
+    },
+  }
+}
+
+function serverCredentials(options: ServerConnectionOptions): ChannelCredentials {
+  const { identity, trust } = options
+  const context = createSecureContext({
+    ca: ('pinned' in trust ? [trust.pinned] : trust.anchors).map((anchor) => toPem(anchor.der)),
+    // A bundle may hold an intermediate without the root above it, and a pinned leaf stands for itself.
+    allowPartialTrustChain: true,
+    minVersion: 'TLSv1.2',
+    ...(identity && {
+      cert: identity.certificates.map((certificate) => toPem(certificate.der)).join(''),
+      key: identity.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    }),
+  })
+  return ChannelCredentials.createFromSecureContext(context, {
+    // Called when the chain already verified; the name looked for is the SPIFFE ID, never the host's.
+    checkServerIdentity: (_host, certificate) => {
+      try {
+        checkServer(certificate, options)
+        return undefined
+      } catch (error) {
+        return error as Error
+      }
+    },
+  })
+}
+
+/** An address is no name that may be asked for in TLS (RFC 6066, section 3); the server looks at none. */
+function serverName({ address, trustDomain }: ServerConnectionOptions): Record<string, string> {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+  return isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': trustDomain }
+}
+
+function checkServer(peer: PeerCertificate, { trust, trustDomain, address, clock }: ServerConnectionOptions): void {
+  const chain = peerChain(peer)
+  if ('pinned' in trust) {
+    if (chain[0]?.der.equals(trust.pinned.der)) return
+    throw new Error(`the server at ${address} shows another certificate than a moment ago`)
+  }
+  const bundles = new Map([[trustDomain, createBundle({ trustDomain, x509Authorities: trust.anchors })]])
+  const id = verifyX509Svid(chain, bundles, nowSeconds(clock))
+  const expected = serverId(trustDomain)
+  if (id.toString() !== expected) throw new Error(`the server at ${address} is ${id}, not ${expected}`)
+}
+
+/** The chain as the peer sent it, leaf first. */
+export function peerChain(peer: PeerCertificate): Certificate[] {
+  const chain: Certificate[] = []
+  const deepest = 10
+  for (let at: PeerCertificate | undefined = peer; at?.raw && chain.length < deepest; ) {
+    chain.push(parseCertificate(at.raw))
+    const issuer: PeerCertificate | undefined = (at as { issuerCertificate?: PeerCertificate }).issuerCertificate
+    at = issuer === at ? undefined : issuer
+  }
+  return chain
+}
+
+export function serverId(trustDomain: string): string {
+  return `spiffe://${trustDomain}/spire/server`
+}

@@ -1,0 +1,35 @@
+import type { Selector } from '../registration-entries/registration-entry.ts'
+
+/** What an attestation has proven. */
+export interface AttestedNode {
+  /** The agent's SPIFFE ID, below `/spire/agent/` */
+  id: string
+  selectors: Selector[]
+  /** Whether the agent can attest itself again under this ID, rather than renew */
+  reattestable: boolean
+}
+
+/** One way in which a node proves what it is. */
+export interface NodeAttestor {
+  /** As the agent names it, such as `join_token` */
+  readonly type: string
+  /**
+   * @param payload what the agent sent first; nothing in it is to be believed
+   * @param challenge sends something and resolves to what comes back
+   * @throws AttestationError
+   */
+  attest(payload: Buffer, challenge: (bytes: Buffer) => Promise<Buffer>): Promise<AttestedNode>
+}
+
+/** `invalid`: not well-formed, or a token that is not good. `denied`: not proven. `unavailable`: nobody could tell. */
+export type AttestationErrorCode = 'invalid' | 'denied' | 'unavailable'
+
+/** The message may go to the agent and into the log: it never holds what the agent sent. */
+export class AttestationError extends Error {
+  readonly code: AttestationErrorCode
+  constructor(code: AttestationErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'AttestationError'
+    this.code = code
+  }
+}

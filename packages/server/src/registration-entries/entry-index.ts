@@ -1,0 +1,195 @@
+import { LRUCache } from 'lru-cache'
+import { type AgentClass, admits, classOf } from './agent-class.ts'
+import { AliasIndex } from './alias-index.ts'
+import type { RegistrationEntry, Selector } from './registration-entry.ts'
+
+export interface AgentView {
+  /** Its SPIFFE ID */
+  readonly id: string
+  /** What its attestation found. The same array while nothing changed costs less */
+  readonly selectors: readonly Selector[]
+}
+
+export interface AuthorizationOptions {
+  /** Whether this agent enforces what an entry demands of a workload: ours does, others cannot */
+  readonly workloadPolicies: boolean
+  /** When the agent has attested itself, seconds since the epoch */
+  readonly attestedAt: number
+  /** Seconds since the epoch */
+  readonly now: number
+}
+
+/** Everything below one SPIFFE ID, for one class of agents. */
+interface Subtree {
+  entries: readonly RegistrationEntry[]
+  /** Every SPIFFE ID whose children were looked at, those without children too */
+  parents: ReadonlySet<string>
+  /** When the next of them expires, seconds since the epoch */
+  validUntil: number
+}
+
+/** How many entries all remembered subtrees hold together: 16 MB of references. */
+const mostRemembered = 2_000_000
+
+/**
+ * All registration entries, and which of them an agent may have. What lies below a SPIFFE ID is remembered for all
+ * agents that have this ID, so that a thousand agents behind one alias cost no more than one; a change forgets what it
+ * touches and nothing else.
+ */
+export class EntryIndex {
+  readonly #serverId: string
+  readonly #entries = new Map<string, RegistrationEntry>()
+  readonly #byParent = new Map<string, Map<string, RegistrationEntry>>()
+  readonly #aliases = new AliasIndex()
+  /** How many entries demand an attestation within this many seconds */
+  readonly #freshness = new Map<number, number>()
+  #freshnessSteps: readonly number[] = []
+  #revision = 0
+  readonly #subtrees = new LRUCache<string, Subtree>({
+    maxSize: mostRemembered,
+    sizeCalculation: ({ entries, parents }) => entries.length + parents.size,
+  })
+
+  constructor(trustDomain: string) {
+    this.#serverId = `spiffe://${trustDomain}/spire/server`
+  }
+
+  /** Grows with every change of any entry. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get(entryId: string): RegistrationEntry | undefined {
+    return this.#entries.get(entryId)
+  }
+
+  entries(): IterableIterator<RegistrationEntry> {
+    return this.#entries.values()
+  }
+
+  /**
+   * What an agent may know of and ask SVIDs for: the entries below its own ID and below the aliases of nodes that it
+   * matches, and those below their SPIFFE IDs in turn. An entry that has expired, or whose demand on the node is not
+   * met, is left out with all that only hangs on it.
+   */
+  authorizedEntries(agent: AgentView, options: AuthorizationOptions): readonly RegistrationEntry[] {
+    const [largest, ...others] = this.#subtreesOf(agent, options).sort(
+      (one, other) => other.entries.length - one.entries.length,
+    )
+    if (!largest) return []
+    if (others.length === 0) return largest.entries
+    const entries = largest.entries.slice()
+    const seen = [largest]
+    for (const subtree of others) {
+      for (const entry of subtree.entries) {
+        if (!seen.some(({ parents }) => parents.has(entry.parentId))) entries.push(entry)
+      }
+      seen.push(subtree)
+    }
+    return entries
+  }
+
+  /** The entry, if it is among the authorized ones: without going through them. */
+  authorizedEntry(agent: AgentView, entryId: string, options: AuthorizationOptions): RegistrationEntry | undefined {
+    const entry = this.#entries.get(entryId)
+    if (!entry || !admits(entry, this.#classOf(options), options.now)) return undefined
+    const isBelow = this.#subtreesOf(agent, options).some(({ parents }) => parents.has(entry.parentId))
+    return isBelow && !this.#isAlias(entry) ? entry : undefined
+  }
+
+  /** Takes an entry in, in the place of what had its id. */
+  set(entry: RegistrationEntry): void {
+    const before = this.#entries.get(entry.id)
+    if (before) this.#take(before)
+    this.#entries.set(entry.id, entry)
+    if (this.#isAlias(entry)) this.#aliases.add(entry)
+    else {
+      const siblings = this.#byParent.get(entry.parentId)
+      if (siblings) siblings.set(entry.id, entry)
+      else this.#byParent.set(entry.parentId, new Map([[entry.id, entry]]))
+    }
+    this.#countFreshness(entry, 1)
+    this.#changed(before ? [before.parentId, entry.parentId] : [entry.parentId])
+  }
+
+  delete(entryId: string): void {
+    const before = this.#entries.get(entryId)
+    if (!before) return
+    this.#take(before)
+    this.#changed([before.parentId])
+  }
+
+  #take(entry: RegistrationEntry): void {
+    this.#entries.delete(entry.id)
+    this.#countFreshness(entry, -1)
+    this.#aliases.delete(entry.id)
+    const siblings = this.#byParent.get(entry.parentId)
+    siblings?.delete(entry.id)
+    if (siblings?.size === 0) this.#byParent.delete(entry.parentId)
+  }
+
+  #changed(parentIds: readonly string[]): void {
+    this.#revision += 1
+    for (const key of [...this.#subtrees.keys()]) {
+      const parents = this.#subtrees.peek(key)?.parents
+      if (parents && parentIds.some((parentId) => parents.has(parentId))) this.#subtrees.delete(key)
+    }
+  }
+
+  #countFreshness({ policy }: RegistrationEntry, by: 1 | -1): void {
+    const seconds = policy?.nodeAttestedWithinSeconds
+    if (seconds === undefined) return
+    const count = (this.#freshness.get(seconds) ?? 0) + by
+    if (count > 0) this.#freshness.set(seconds, count)
+    else this.#freshness.delete(seconds)
+    this.#freshnessSteps = [...this.#freshness.keys()].sort((one, other) => one - other)
+  }
+
+  #isAlias({ parentId }: RegistrationEntry): boolean {
+    return parentId === this.#serverId
+  }
+
+  #classOf(options: AuthorizationOptions): AgentClass {
+    return classOf(options, this.#freshnessSteps)
+  }
+
+  #subtreesOf(agent: AgentView, options: AuthorizationOptions): Subtree[] {
+    const agentClass = this.#classOf(options)
+    const roots = new Set<string>()
+    if (this.#byParent.has(agent.id)) roots.add(agent.id)
+    for (const alias of this.#aliases.matching(agent.selectors)) {
+      if (this.#byParent.has(alias.spiffeId) && admits(alias, agentClass, options.now)) roots.add(alias.spiffeId)
+    }
+    return [...roots].map((root) => this.#subtree(root, agentClass, options.now))
+  }
+
+  #subtree(root: string, agentClass: AgentClass, now: number): Subtree {
+    const key = `${agentClass.key} ${root}`
+    const known = this.#subtrees.get(key)
+    if (known && now < known.validUntil) return known
+    const subtree = this.#crawl(root, agentClass, now)
+    this.#subtrees.set(key, subtree)
+    return subtree
+  }
+
+  /** In a loop rather than by recursion, and into each ID once: entries may be each other's parents. */
+  #crawl(root: string, agentClass: AgentClass, now: number): Subtree {
+    const entries: RegistrationEntry[] = []
+    const parents = new Set([root])
+    let validUntil = Number.POSITIVE_INFINITY
+    // A set goes on to what is added to it while it is gone through.
+    for (const parent of parents) {
+      for (const entry of this.#byParent.get(parent)?.values() ?? []) {
+        if (!admits(entry, agentClass, now)) continue
+        entries.push(entry)
+        parents.add(entry.spiffeId)
+        if (entry.expiresAt !== undefined) validUntil = Math.min(validUntil, entry.expiresAt)
+      }
+    }
+    return { entries, parents, validUntil }
+  }
+}

@@ -12,10 +12,17 @@ export class Program {
   readonly #child: ChildProcess
   readonly #said = new EventEmitter()
 
-  constructor(name: string, file: string, words: readonly string[], environment: Record<string, string>) {
+  /** `node` runs it: by default this process's own. */
+  constructor(
+    name: string,
+    file: string,
+    words: readonly string[],
+    environment: Record<string, string>,
+    node = process.execPath,
+  ) {
     this.name = name
     const { PATH = '', HOME = '' } = process.env
-    this.#child = spawn(process.execPath, [...process.execArgv, file, ...words], {
+    this.#child = spawn(node, [...process.execArgv, file, ...words], {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -44,9 +51,13 @@ export class Program {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
-  async stop(): Promise<void> {
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name)
+  }
+
+  async stop(name: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.hasEnded) return
-    this.#child.kill('SIGTERM')
+    this.signal(name)
     await once(this.#child, 'exit')
   }
 

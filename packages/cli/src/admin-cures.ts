@@ -17,7 +17,7 @@ export async function withCure<Result>(path: string, clientId: string, answer: P
 
 /** The refusal ends with the scopes that are missing. */
 function grantCommand(message: string, clientId: string): string {
-  const scopes = message.match(/\b[a-z]+:(?:read|write)\b/g) ?? ['SCOPE']
+  const scopes = message.match(/\b[a-z_]+:(?:read|write)\b/g) ?? ['SCOPE']
   const options = scopes.map((scope) => `--scope ${scope}`).join(' ')
   return `let someone who holds it grant it with: countersign client grant ${clientId} --api ${adminAudience} ${options}`
 }
@@ -30,6 +30,8 @@ function cureFor(path: string, status: number): string | undefined {
     return 'change the one there is with: countersign api update AUDIENCE'
   if (status === 409 && noun === 'clients' && id === undefined)
     return 'change the one there is with: countersign client update ID'
+  if (status === 409 && noun === 'entries' && id === undefined)
+    return 'see it with: countersign workload list --spiffe-id ID'
   if (status === 409 && part === 'secrets')
     return `revoke one with: countersign client secret revoke ${decodeURIComponent(id!)} SECRET_ID`
   if (status === 409 && noun === 'services' && id !== undefined)
@@ -45,6 +47,11 @@ function listCommand(noun: string, client: string | undefined, part: string | un
     apis: 'countersign api list',
     services: 'countersign service list',
     'signing-keys': 'countersign key list',
+    entries: 'countersign workload list',
+    nodes: 'countersign node list',
+    'join-tokens': 'countersign node token list',
+    'certificate-authorities': 'countersign ca list',
+    'trust-bundles': 'countersign bundle list',
   }
   return commands[noun] ?? 'countersign client list'
 }

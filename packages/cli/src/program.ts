@@ -61,6 +61,41 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./commands/service.ts')).serviceCommands,
   },
   {
+    name: 'agent',
+    description: 'start the agent of this machine: it attests itself and its workloads, and serves the Workload API',
+    load: async () => (await import('./commands/agent.ts')).agentCommand,
+  },
+  {
+    name: 'workload',
+    description: 'workloads: registration entries that say who is who, and why a process is not',
+    load: async () => (await import('./commands/workload.ts')).workloadCommands,
+  },
+  {
+    name: 'node',
+    description: 'nodes: who has joined, who is banned, join tokens',
+    load: async () => (await import('./commands/node.ts')).nodeCommands,
+  },
+  {
+    name: 'svid',
+    description: 'what a process gets from a Workload API: certificates and JWTs, once or as they rotate',
+    load: async () => (await import('./commands/svid.ts')).svidCommands,
+  },
+  {
+    name: 'bundle',
+    description: "trust bundles: the server's own, and those of the trust domains that it federates with",
+    load: async () => (await import('./commands/bundle.ts')).bundleCommands,
+  },
+  {
+    name: 'ca',
+    description: "the trust domain's CAs and JWT-SVID keys",
+    load: async () => (await import('./commands/ca.ts')).caCommands,
+  },
+  {
+    name: 'cert',
+    description: 'plain certificates, for systems that only know files',
+    load: async () => (await import('./commands/cert.ts')).certCommands,
+  },
+  {
     name: 'audit',
     description: 'the audit trail: watch, search, prove whole',
     load: async () => (await import('./commands/audit.ts')).auditCommands,

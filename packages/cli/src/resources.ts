@@ -62,6 +62,85 @@ export interface Service {
   updated_at: string
 }
 
+export interface Entry {
+  id: string
+  spiffe_id: string
+  parent_id: string
+  selectors: string[]
+  /** 0: as the server has it configured */
+  x509_svid_ttl: number
+  jwt_svid_ttl: number
+  dns_names: string[]
+  hint: string
+  federates_with: string[]
+  admin: boolean
+  downstream: boolean
+  store_svid: boolean
+  expires_at: string | null
+  policy: EntryPolicy | null
+  revision_number: number
+  created_at: string
+  updated_at: string
+}
+
+export interface EntryPolicy {
+  binary_sha256?: string[]
+  not_root?: boolean
+  node_attested_within?: number
+}
+
+export interface Node {
+  spiffe_id: string
+  attestation_type: string
+  selectors: string[]
+  serial_number: string
+  banned: boolean
+  banned_at: string | null
+  reattestable: boolean
+  agent_version: string | null
+  attested_at: string
+  expires_at: string
+}
+
+export interface JoinToken {
+  id: string
+  spiffe_id: string | null
+  /** Both only in the answer to its making */
+  token?: string
+  agent_id?: string
+  created_at: string
+  expires_at: string
+}
+
+export interface CertificateAuthority {
+  id: string
+  kind: 'x509' | 'jwt'
+  status: 'prepared' | 'active' | 'retired' | 'revoked'
+  created_at: string
+  activated_at: string | null
+  expires_at: string
+}
+
+export interface TrustBundle {
+  trust_domain: string
+  bundle: object
+  endpoint_url?: string | null
+  endpoint_profile?: string | null
+  endpoint_spiffe_id?: string | null
+  refreshed_at?: string | null
+  last_error?: string | null
+}
+
+export interface IssuedCertificate {
+  /** PEM, leaf first */
+  certificate: string
+  /** PEM */
+  bundle: string
+  serial_number: string
+  issued_at: string
+  expires_at: string
+}
+
 export interface SigningKey {
   kid: string
   algorithm: string

@@ -29,11 +29,21 @@ function report(error: unknown): number {
   return 1
 }
 
+const ownErrors = [
+  'StoreError',
+  'TokenError',
+  'ClientError',
+  'OutboundError',
+  'ConfigError',
+  'LimitsError',
+  'SpiffeError',
+  'AgentError',
+]
+
 /** Errors of our own packages are sentences; anything else is a fault of this program, told without its trace. */
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return 'something failed that is not even an error; please report it'
-  const known = ['StoreError', 'TokenError', 'ClientError', 'OutboundError', 'ConfigError', 'LimitsError']
-  if (known.includes(error.name)) return error.message
+  if (ownErrors.includes(error.name)) return error.message
   const { code, path } = error as NodeJS.ErrnoException
   if (code !== undefined && path !== undefined)
     return `${path} cannot be used (${code}); check that its folder exists and that you may`

@@ -18,6 +18,7 @@ import { ChangeFeed, pruneChanges } from './storage/change-feed.ts'
 import { openStore } from './storage/open.ts'
 import { lastRestore, type RestoreNote } from './storage/restore-note.ts'
 import type { Store } from './storage/store.ts'
+import { openWorkloadIdentity, type WorkloadIdentity, type WorkloadIdentitySettings } from './workload-identity.ts'
 
 const day = 86_400
 const tendMilliseconds = 60_000
@@ -33,6 +34,8 @@ export interface AuthoritySettings {
   keyPublishAheadSeconds?: number
   /** Shares what must be shared fast between replicas */
   redis?: RedisClient
+  /** Workload identity, where there is a trust domain */
+  spiffe?: WorkloadIdentitySettings
   nowMilliseconds?: () => number
   onError?: (what: string, error: unknown) => void
 }
@@ -51,6 +54,8 @@ export interface Authority {
   readonly credentialUse: CredentialUse
   readonly revocations: Revocations
   readonly keys: LifecycleContext
+  /** Undefined without a trust domain */
+  readonly workloadIdentity: WorkloadIdentity | undefined
   /** Seconds since the epoch */
   readonly now: () => number
   close(): Promise<void>
@@ -97,6 +102,16 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
     await ensureSigningKey('ES256', keys)
     await keyRing.load()
     await revocations.start()
+    const workloadIdentity =
+      settings.spiffe &&
+      (await openWorkloadIdentity(settings.spiffe, {
+        store,
+        feed,
+        audit,
+        masterKey: settings.masterKey,
+        now,
+        ...(settings.onError && { onError: settings.onError }),
+      }))
     const tending = setInterval(() => {
       const failed = (what: string) => (error: unknown) => settings.onError?.(what, error)
       void tendSigningKeys(keys).catch(failed('tending the signing keys'))
@@ -117,10 +132,12 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       credentialUse,
       revocations,
       keys,
+      workloadIdentity,
       now,
       async close() {
         clearInterval(tending)
         revocations.stop()
+        await workloadIdentity?.stop()
         await feed.stop()
         await credentialUse.stop()
         await audit.flush()

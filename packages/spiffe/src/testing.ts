@@ -1,3 +1,4 @@
+export { type FakeWorkloadApi, type FakeWorkloadApiOptions, startFakeWorkloadApi } from './fake-workload-api.ts'
 export {
   createTestAuthority,
   type TestAuthority,

@@ -38,9 +38,11 @@ export function receivedIdentity(
     if (!leaf.publicKeyDer.equals(expected.publicKeyDer)) throw new Error('it is for another key')
     const [uri = ''] = leaf.uris
     const id = parseSpiffeId(uri)
-    if (leaf.uris.length !== 1 || id.trustDomain !== expected.trustDomain) throw new Error('its ID is of another trust domain')
+    if (leaf.uris.length !== 1 || id.trustDomain !== expected.trustDomain)
+      throw new Error('its ID is of another trust domain')
     if (!id.path.startsWith('/spire/agent/')) throw new Error(`${id} is no agent's ID`)
-    if (expected.id !== undefined && id.toString() !== expected.id) throw new Error(`it is for ${id}, not ${expected.id}`)
+    if (expected.id !== undefined && id.toString() !== expected.id)
+      throw new Error(`it is for ${id}, not ${expected.id}`)
     return { id: id.toString(), certificates, privateKey: expected.privateKey, reattestable: expected.reattestable }
   } catch (error) {
     throw new AgentError('invalid_answer', `the server's SVID for this agent cannot be used: ${reasonOf(error)}`)

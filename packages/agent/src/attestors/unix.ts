@@ -1,9 +1,12 @@
-import { readlink, stat } from 'node:fs/promises'
 import { readCredentials } from '../process/process-state.ts'
 import type { WorkloadProcess } from '../process/workload-process.ts'
 import { type AccountNames, createAccountNames } from './account-names.ts'
 import { type BinaryHashes, createBinaryHashes } from './binary-hashes.ts'
+import { findMount } from './mount.ts'
 import type { Selector, WorkloadAttestor } from './workload-attestor.ts'
+
+/** What the kernel writes after the path of a file that has lost its name (proc_pid_exe(5)). */
+const DELETED = ' (deleted)'
 
 export interface UnixAttestorOptions {
   /** Whether the file that runs is looked at (`path`, `sha256`); it needs CAP_SYS_PTRACE for other users' processes. */
@@ -25,7 +28,7 @@ export function createUnixAttestor(options: UnixAttestorOptions = {}): WorkloadA
     name: 'unix',
     async attest(process, note) {
       const values = [`uid:${process.uid}`, `gid:${process.gid}`]
-      const { groups } = readCredentials(process.pid, process.procPath.slice(0, process.procPath.lastIndexOf('/')))
+      const { groups } = readCredentials(process.procPath)
       const [user, group] = [await names.user(process.uid), await names.group(process.gid)]
       if (user !== undefined) values.push(`user:${user}`)
       if (group !== undefined) values.push(`group:${group}`)
@@ -34,37 +37,46 @@ export function createUnixAttestor(options: UnixAttestorOptions = {}): WorkloadA
         const name = await names.group(gid)
         if (name !== undefined) values.push(`supplementary_group:${name}`)
       }
-      if (options.binary !== false) values.push(...(await binaryValues(process, hashes, note)))
+      if (options.binary !== false) {
+        try {
+          values.push(...(await binaryValues(process, hashes, note)))
+        } catch (error) {
+          note(`the program of process ${process.pid} cannot be looked at: ${(error as Error).message}`)
+        }
+      }
       return values.map((value): Selector => ({ type: 'unix', value }))
     },
   }
 }
 
+/** What can be said of the file that runs; see mount.ts for why some of it may be of no worth. */
 async function binaryValues(
   process: WorkloadProcess,
   hashes: BinaryHashes,
   note: (problem: string) => void,
 ): Promise<string[]> {
-  const link = `${process.procPath}/exe`
-  const values: string[] = []
+  const executable = process.openExecutable()
   try {
-    const path = await readlink(link)
-    // The kernel writes the same suffix for a file that was deleted or replaced; a file may also be named so.
-    if (path.endsWith(' (deleted)') && (await isGone(link, path))) {
-      note(
-        `${path.slice(0, -' (deleted)'.length)} was deleted or replaced since process ${process.pid} started; no unix:path`,
-      )
-    } else {
+    const values: string[] = []
+    const { path } = executable
+    const mount = await findMount(executable.mountId, process.procPath)
+    if (path.endsWith(DELETED)) {
+      note(`${path.slice(0, -DELETED.length)} was deleted or replaced since it was started: no unix:path`)
+    } else if (mount?.trustedPath) {
       values.push(`path:${path}`)
+    } else {
+      note(`${path} is a path in a file tree that the workload may have made itself: no unix:path`)
     }
-    values.push(`sha256:${await hashes.of(link)}`)
-  } catch (error) {
-    note(`the binary of process ${process.pid} cannot be read: ${(error as Error).message}`)
+    if (mount?.trustedContent) {
+      const hash = await hashes.of(executable.descriptorPath).catch((error: Error) => {
+        note(`${path} cannot be hashed: ${error.message}`)
+      })
+      if (hash !== undefined) values.push(`sha256:${hash}`)
+    } else {
+      note(`${path} lies on a file system whose content the workload may make up as it is read: no unix:sha256`)
+    }
+    return values
+  } finally {
+    executable.close()
   }
-  return values
-}
-
-async function isGone(link: string, path: string): Promise<boolean> {
-  const [running, named] = await Promise.all([stat(link), stat(path).catch(() => undefined)])
-  return named?.ino !== running.ino || named?.dev !== running.dev
 }

@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { createCertificateRequest } from '@countersign/spiffe'
 import {
+  AgentService,
   type AttestAgentRequest,
   type AttestAgentResponse,
   type AttestAgentResponse_Result,
-  AgentService,
 } from '@countersign/spiffe/protocol/spire-agent'
 import { type ClientDuplexStream, status } from '@grpc/grpc-js'
 import { AgentError, reasonOf } from '../agent-error.ts'
@@ -72,7 +72,9 @@ function asAttestationError(error: unknown, attestor: NodeAttestor): AgentError 
   const code = grpcCode(error)
   const reason = reasonOf(error)
   if (code === status.PERMISSION_DENIED)
-    return new AgentError('attestation_refused', `the server refuses this node by ${attestor.type}: ${reason}`, { cause: error })
+    return new AgentError('attestation_refused', `the server refuses this node by ${attestor.type}: ${reason}`, {
+      cause: error,
+    })
   // An unknown, used or expired token is INVALID_ARGUMENT, and none of these mends with time.
   if (code === status.INVALID_ARGUMENT && !attestor.reusable)
     return new AgentError(

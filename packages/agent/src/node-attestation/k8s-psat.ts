@@ -24,6 +24,9 @@ function readToken(path: string): string {
     return token
   } catch (error) {
     const cure = 'mount a projected serviceAccountToken volume there'
-    throw new AgentError('unavailable', `the service account token ${path} cannot be read (${reasonOf(error)}); ${cure}`)
+    throw new AgentError(
+      'unavailable',
+      `the service account token ${path} cannot be read (${reasonOf(error)}); ${cure}`,
+    )
   }
 }

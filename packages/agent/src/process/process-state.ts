@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 
 /** What the kernel says of a process now; two readings are of the same process when `startTime` is the same. */
 export interface ProcessState {
@@ -9,9 +9,9 @@ export interface ProcessState {
 }
 
 /** Reads `/proc/PID/stat`; undefined when there is no such process, or this agent may not see it. */
-export function readProcessState(pid: number, procRoot = '/proc'): ProcessState | undefined {
+export function readProcessState(procPath: string): ProcessState | undefined {
   try {
-    return parseProcessState(readFileSync(`${procRoot}/${pid}/stat`, 'utf8'))
+    return parseProcessState(readFileSync(`${procPath}/stat`, 'utf8'))
   } catch {
     return undefined
   }
@@ -31,22 +31,19 @@ export function parseProcessState(text: string): ProcessState | undefined {
   return { startTime, ended: 'ZXx'.includes(state) && threads <= 1 }
 }
 
-/** The effective user and group of a process, from `/proc/PID/status`. */
-export function readCredentials(pid: number, procRoot = '/proc'): { uid: number; gid: number; groups: number[] } {
-  // The name is escaped here (a newline becomes `\n`), so that no line can be forged by it.
-  const status = readFileSync(`${procRoot}/${pid}/status`, 'utf8')
-  const numbers = (name: string) => (new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1] ?? '').split(/[ \t]+/)
-  const [uid, gid] = [Number(numbers('Uid')[1]), Number(numbers('Gid')[1])]
-  if (!Number.isInteger(uid) || !Number.isInteger(gid)) throw new Error(`/proc/${pid}/status names no user and group`)
-  return { uid, gid, groups: numbers('Groups').filter(Boolean).map(Number) }
+export interface Credentials {
+  readonly uid: number
+  readonly gid: number
+  readonly groups: readonly number[]
 }
 
-/** Which file a process runs, as `device:inode`: the same for a file that was renamed or deleted since. */
-export function executableIdentity(pid: number, procRoot = '/proc'): string | undefined {
-  try {
-    const { dev, ino } = statSync(`${procRoot}/${pid}/exe`, { bigint: true })
-    return `${dev}:${ino}`
-  } catch {
-    return undefined
-  }
+/** The effective user and group of a process and its other groups, from `/proc/PID/status`. */
+export function readCredentials(procPath: string): Credentials {
+  // The process chooses its name; the kernel escapes newlines in it, so that it cannot write lines of its own here.
+  const status = readFileSync(`${procPath}/status`, 'utf8')
+  const numbers = (name: string) =>
+    (new RegExp(`^${name}:([\\t \\d]*)$`, 'm').exec(status)?.[1] ?? '').split(/\D+/).filter(Boolean).map(Number)
+  const [uid, gid] = [numbers('Uid')[1], numbers('Gid')[1]]
+  if (uid === undefined || gid === undefined) throw new Error(`${procPath}/status names no user and group`)
+  return { uid, gid, groups: numbers('Groups') }
 }

@@ -6,12 +6,18 @@ export interface ProcessWatch {
   close(): void
 }
 
+export interface ProcessWatchOptions {
+  readonly pollMilliseconds?: number
+  /** What a listener threw; the others are told all the same. */
+  readonly onError?: (error: unknown) => void
+}
+
 /**
  * Notices when processes end, by looking each `pollMilliseconds` (default 500) whether the same one is still there.
  *
  * A process whose connection closed has not ended: only the kernel is asked.
  */
-export function createProcessWatch(options: { pollMilliseconds?: number } = {}): ProcessWatch {
+export function createProcessWatch(options: ProcessWatchOptions = {}): ProcessWatch {
   const watched = new Map<string, { process: WorkloadProcess; listeners: Set<() => void> }>()
   let timer: NodeJS.Timeout | undefined
 
@@ -19,7 +25,13 @@ export function createProcessWatch(options: { pollMilliseconds?: number } = {}):
     for (const [key, { process, listeners }] of watched) {
       if (process.isAlive()) continue
       watched.delete(key)
-      for (const onEnded of listeners) onEnded()
+      for (const onEnded of listeners) {
+        try {
+          onEnded()
+        } catch (error) {
+          options.onError?.(error)
+        }
+      }
     }
     if (watched.size === 0) rest()
   }

@@ -1,4 +1,5 @@
-import { executableIdentity, readCredentials, readProcessState } from './process-state.ts'
+import { type Executable, executableIdentity, openExecutable } from './executable.ts'
+import { readCredentials, readProcessState } from './process-state.ts'
 import { WorkloadError } from './workload-error.ts'
 
 /** A process that called the agent, pinned: another one that got its number later is not it. */
@@ -20,6 +21,12 @@ export interface WorkloadProcess {
    * @throws WorkloadError `ended_process`, `changed_process`
    */
   check(): void
+  /**
+   * The file that it runs, to be closed after use.
+   *
+   * @throws WorkloadError `changed_process` when it is another one than at the connection
+   */
+  openExecutable(): Executable
 }
 
 /**
@@ -29,39 +36,62 @@ export interface WorkloadProcess {
  */
 export function pinProcess(peer: { pid: number; uid: number; gid: number }, procRoot = '/proc'): WorkloadProcess {
   const { pid, uid, gid } = peer
-  const state = readProcessState(pid, procRoot)
+  const procPath = `${procRoot}/${pid}`
+  const state = readProcessState(procPath)
   if (state === undefined) throw unseen(pid)
   const { startTime } = state
-  const executable = executableIdentity(pid, procRoot)
+  const executable = executableIdentity(procPath)
 
   const isAlive = () => {
-    const now = readProcessState(pid, procRoot)
+    const now = readProcessState(procPath)
     return now !== undefined && now.startTime === startTime && !now.ended
   }
-  const check = () => {
-    if (!isAlive()) throw new WorkloadError('ended_process', `process ${pid} ended before it was attested`)
-    const now = credentialsOf(pid, procRoot)
-    if (now.uid !== uid || now.gid !== gid) {
-      throw new WorkloadError(
-        'changed_process',
-        `process ${pid} connected as ${uid}:${gid} and is ${now.uid}:${now.gid} now; it must connect again`,
-      )
-    }
-    if (executableIdentity(pid, procRoot) !== executable) {
-      throw new WorkloadError('changed_process', `process ${pid} runs another program now than when it connected`)
-    }
+  const pinned: WorkloadProcess = {
+    pid,
+    uid,
+    gid,
+    startTime,
+    procPath,
+    isAlive,
+    check() {
+      checkCredentials(pinned)
+      if (executableIdentity(procPath) !== executable) throw otherProgram(pid)
+      if (!isAlive()) throw endedBefore(pid)
+    },
+    openExecutable() {
+      const opened = openExecutable(procPath)
+      if (opened.identity === executable) return opened
+      opened.close()
+      throw otherProgram(pid)
+    },
   }
-  const pinned = { pid, uid, gid, startTime, procPath: `${procRoot}/${pid}`, isAlive, check }
-  check()
+  pinned.check()
   return Object.freeze(pinned)
 }
 
-function credentialsOf(pid: number, procRoot: string): { uid: number; gid: number } {
+function checkCredentials({ pid, uid, gid, procPath }: WorkloadProcess): void {
+  let now: { uid: number; gid: number }
   try {
-    return readCredentials(pid, procRoot)
+    now = readCredentials(procPath)
   } catch (error) {
-    throw new WorkloadError('ended_process', `process ${pid} ended before it was attested`, error)
+    throw endedBefore(pid, error)
   }
+  if (now.uid === uid && now.gid === gid) return
+  throw new WorkloadError(
+    'changed_process',
+    `process ${pid} connected as ${uid}:${gid} and is ${now.uid}:${now.gid} now; it must connect again`,
+  )
+}
+
+function endedBefore(pid: number, cause?: unknown): WorkloadError {
+  return new WorkloadError('ended_process', `process ${pid} ended before it was attested`, cause)
+}
+
+function otherProgram(pid: number): WorkloadError {
+  return new WorkloadError(
+    'changed_process',
+    `process ${pid} runs another program now than when it connected; it must connect again`,
+  )
 }
 
 function unseen(pid: number): WorkloadError {
@@ -70,7 +100,7 @@ function unseen(pid: number): WorkloadError {
     process.kill(pid, 0)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') {
-      return new WorkloadError('ended_process', `process ${pid} ended before it was attested`)
+      return endedBefore(pid)
     }
   }
   return new WorkloadError(

@@ -3,7 +3,7 @@ import { connect } from 'node:tls'
 import { guardedFetch } from '@countersign/outbound'
 import { type Certificate, parseBundleDocument, parsePemCertificates } from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
-import { callDeadlineMilliseconds, peerChain, serverId } from './server-connection.ts'
+import { callDeadlineMilliseconds, peerChain, type ServerTrust, serverId } from './server-connection.ts'
 
 /** What a node that knows nothing yet judges the server by. */
 export type Bootstrap =
@@ -14,14 +14,15 @@ export type Bootstrap =
   /** Believes whoever answers first and has the server's ID: for trying out, never where others share the network. */
   | { readonly insecure: true }
 
-/** The certificates that the first connection to the server must chain to. */
-export async function bootstrapAnchors(
+/** What the first connection to the server is judged by. */
+export async function bootstrapTrust(
   bootstrap: Bootstrap,
   server: { address: string; trustDomain: string },
-): Promise<readonly Certificate[]> {
-  if ('bundleFile' in bootstrap) return readAnchors(readBundleFile(bootstrap.bundleFile), server.trustDomain, bootstrap.bundleFile)
-  if ('bundleUrl' in bootstrap) return fetchAnchors(bootstrap, server.trustDomain)
-  return [await firstCertificateOf(server)]
+): Promise<ServerTrust> {
+  if ('insecure' in bootstrap) return { pinned: await firstCertificateOf(server) }
+  if ('bundleUrl' in bootstrap) return { anchors: await fetchAnchors(bootstrap, server.trustDomain) }
+  const { bundleFile } = bootstrap
+  return { anchors: readAnchors(readBundleFile(bundleFile), server.trustDomain, bundleFile) }
 }
 
 function readBundleFile(path: string): string {

@@ -1,5 +1,8 @@
 import { Status as RpcStatus } from '@countersign/spiffe/protocol/rpc-status'
-import { PermissionDeniedDetails, PermissionDeniedDetails_Reason as Reason } from '@countersign/spiffe/protocol/spire-types'
+import {
+  PermissionDeniedDetails,
+  PermissionDeniedDetails_Reason as Reason,
+} from '@countersign/spiffe/protocol/spire-types'
 import { status } from '@grpc/grpc-js'
 
 /** What a failed call means for this node. */

@@ -1,5 +1,6 @@
+import { isIP } from 'node:net'
 import { createSecureContext, type PeerCertificate } from 'node:tls'
-import { type Bundle, type Certificate, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
+import { type Certificate, createBundle, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
 import {
   ChannelCredentials,
   Client,
@@ -25,12 +26,18 @@ export interface ServerConnection {
   close(): void
 }
 
+/** What the server's certificate is judged by. */
+export type ServerTrust =
+  /** It must chain to one of these. */
+  | { readonly anchors: readonly Certificate[] }
+  /** It must be this very one. */
+  | { readonly pinned: Certificate }
+
 export interface ServerConnectionOptions {
   /** `host:port` */
   readonly address: string
   readonly trustDomain: string
-  /** What the server's certificate must chain to. */
-  readonly anchors: readonly Certificate[]
+  readonly trust: ServerTrust
   /** Unset: no client certificate is shown. */
   readonly identity?: AgentIdentity
   readonly clock: Clock
@@ -47,6 +54,7 @@ export function openServerConnection(options: ServerConnectionOptions): ServerCo
     'grpc.initial_reconnect_backoff_ms': 500,
     'grpc.max_reconnect_backoff_ms': 5_000,
     'grpc.enable_retries': 0,
+    ...serverName(options),
   })
   // Tells the server that entry policies are enforced here; only a Countersign server takes notice.
   const metadata = () => {
@@ -100,10 +108,10 @@ export function openServerConnection(options: ServerConnectionOptions): ServerCo
 }
 
 function serverCredentials(options: ServerConnectionOptions): ChannelCredentials {
-  const { identity } = options
+  const { identity, trust } = options
   const context = createSecureContext({
-    ca: options.anchors.map((anchor) => toPem(anchor.der)),
-    // A bundle may hold an intermediate without the root above it.
+    ca: ('pinned' in trust ? [trust.pinned] : trust.anchors).map((anchor) => toPem(anchor.der)),
+    // A bundle may hold an intermediate without the root above it, and a pinned leaf stands for itself.
     allowPartialTrustChain: true,
     minVersion: 'TLSv1.2',
     ...(identity && {
@@ -124,14 +132,22 @@ function serverCredentials(options: ServerConnectionOptions): ChannelCredentials
   })
 }
 
-function checkServer(peer: PeerCertificate, options: ServerConnectionOptions): void {
-  const anchors = new Set(options.anchors.map((anchor) => anchor.der.toString('base64')))
-  const chain = peerChain(peer).filter((certificate) => !anchors.has(certificate.der.toString('base64')))
-  const bundle = { trustDomain: options.trustDomain, x509Authorities: options.anchors, jwtAuthorities: new Map() } as Bundle
-  const bundles = { get: (trustDomain: string) => (trustDomain === options.trustDomain ? bundle : undefined) }
-  const id = verifyX509Svid(chain, bundles, nowSeconds(options.clock))
-  const expected = serverId(options.trustDomain)
-  if (id.toString() !== expected) throw new Error(`the server at ${options.address} is ${id}, not ${expected}`)
+/** An address is no name that may be asked for in TLS (RFC 6066, section 3); the server looks at none. */
+function serverName({ address, trustDomain }: ServerConnectionOptions): Record<string, string> {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+  return isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': trustDomain }
+}
+
+function checkServer(peer: PeerCertificate, { trust, trustDomain, address, clock }: ServerConnectionOptions): void {
+  const chain = peerChain(peer)
+  if ('pinned' in trust) {
+    if (chain[0]?.der.equals(trust.pinned.der)) return
+    throw new Error(`the server at ${address} shows another certificate than a moment ago`)
+  }
+  const bundles = new Map([[trustDomain, createBundle({ trustDomain, x509Authorities: trust.anchors })]])
+  const id = verifyX509Svid(chain, bundles, nowSeconds(clock))
+  const expected = serverId(trustDomain)
+  if (id.toString() !== expected) throw new Error(`the server at ${address} is ${id}, not ${expected}`)
 }
 
 /** The chain as the peer sent it, leaf first. */

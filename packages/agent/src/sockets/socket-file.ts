@@ -40,24 +40,33 @@ export async function listenOnSocketFile(
 }
 
 function checkPath(path: string): void {
-  if (!isAbsolute(path)) throw unsafe(`the socket path ${path} is not absolute; write it from the root, like /run/countersign/agent.sock`)
+  if (!isAbsolute(path))
+    throw unsafe(`the socket path ${path} is not absolute; write it from the root, like /run/countersign/agent.sock`)
   if (Buffer.byteLength(path) > longestPath)
-    throw unsafe(`the socket path ${path} is longer than the ${longestPath} bytes that the system allows; choose a shorter one`)
+    throw unsafe(
+      `the socket path ${path} is longer than the ${longestPath} bytes that the system allows; choose a shorter one`,
+    )
 }
 
 function prepareFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
   } catch (error) {
-    throw unsafe(`the folder ${folder} of the socket cannot be made (${(error as NodeJS.ErrnoException).code}); make it, owned by the agent's user`)
+    throw unsafe(
+      `the folder ${folder} of the socket cannot be made (${(error as NodeJS.ErrnoException).code}); make it, owned by the agent's user`,
+    )
   }
   const link = lstatSync(folder)
   if (link.isSymbolicLink() && !isOurs(link))
-    throw unsafe(`${folder} is a symbolic link of user ${link.uid}, who could lead it elsewhere; give the path that it leads to`)
+    throw unsafe(
+      `${folder} is a symbolic link of user ${link.uid}, who could lead it elsewhere; give the path that it leads to`,
+    )
   const found = statSync(folder)
   if (!found.isDirectory()) throw unsafe(`${folder} is no folder; the socket needs one`)
   if (!isOurs(found))
-    throw unsafe(`the folder ${folder} belongs to user ${found.uid}, who could replace the socket; give it to the agent's user: chown ${process.getuid?.()} ${folder}`)
+    throw unsafe(
+      `the folder ${folder} belongs to user ${found.uid}, who could replace the socket; give it to the agent's user: chown ${process.getuid?.()} ${folder}`,
+    )
   if ((found.mode & 0o022) !== 0)
     throw unsafe(`others may write in ${folder} and could replace the socket; close it to them: chmod go-w ${folder}`)
 }
@@ -84,7 +93,9 @@ function someoneAnswers(path: string): Promise<boolean> {
       probe.destroy()
       resolve(true)
     })
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'))
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    )
   })
 }
 

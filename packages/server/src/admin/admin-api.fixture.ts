@@ -1,7 +1,7 @@
 import { createMemoryRateLimiter } from '@countersign/limits'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
-import { type Authority, openAuthority } from '../authority.ts'
+import { type Authority, type AuthoritySettings, openAuthority } from '../authority.ts'
 import { type AppOptions, buildApp } from '../http/app.ts'
 import { createMasterKey, generateMasterKey } from '../sealing/master-key.ts'
 import type { Store } from '../storage/store.ts'
@@ -44,11 +44,14 @@ export interface CallOptions {
 
 export interface AdminApiSettings extends Partial<AppOptions> {
   kind?: Store['kind']
+  /** Gives the server a trust domain */
+  spiffe?: AuthoritySettings['spiffe']
 }
 
 /** A whole server over a database of its own, with its clock in the test's hand. */
 export async function openAdminApi({
   kind = 'sqlite',
+  spiffe,
   ...settings
 }: AdminApiSettings = {}): Promise<AdminApiUnderTest> {
   let offset = 0
@@ -59,6 +62,7 @@ export async function openAdminApi({
     databaseUrl: database.url,
     masterKey: createMasterKey(generateMasterKey()),
     nowMilliseconds: () => Date.now() + offset,
+    ...(spiffe && { spiffe }),
   })
   await ensureAdminClient(authority, rootClient)
   const app = await buildApp({

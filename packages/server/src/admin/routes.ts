@@ -2,14 +2,20 @@ import type { FastifyInstance } from 'fastify'
 import { serializerCompiler } from 'fastify-type-provider-zod'
 import { apiRoutes } from '../apis/routes.ts'
 import { auditRoutes } from '../audit/routes.ts'
+import { certificateAuthorityRoutes } from '../certificate-authorities/routes.ts'
+import { certificateRoutes } from '../certificates/routes.ts'
 import { grantRoutes } from '../clients/grant-routes.ts'
 import { keyRoutes } from '../clients/key-routes.ts'
 import { clientRoutes } from '../clients/routes.ts'
 import { secretRoutes } from '../clients/secret-routes.ts'
 import { endpointUrl } from '../http/discovery.ts'
+import { joinTokenRoutes } from '../nodes/join-token-routes.ts'
+import { nodeRoutes } from '../nodes/routes.ts'
+import { entryRoutes } from '../registration-entries/routes.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
+import { trustBundleRoutes } from '../trust-bundles/routes.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
 import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
 import { docsPage, docsPolicy } from './docs-page.ts'
@@ -30,6 +36,12 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
+  certificateAuthorityRoutes,
+  trustBundleRoutes,
+  certificateRoutes,
+  entryRoutes,
+  nodeRoutes,
+  joinTokenRoutes,
   revocationAdminRoutes,
   auditRoutes,
 ]

@@ -3,12 +3,15 @@ const ownNouns = new Set([
   'admin',
   'api',
   'audit',
+  'ca',
+  'certificate',
   'client',
   'client_auth',
   'client_tokens',
   'entry',
   'grant',
   'introspection',
+  'join_token',
   'key',
   'node',
   'rate_limit',
@@ -23,6 +26,7 @@ const ownNouns = new Set([
   'store',
   'svid',
   'token',
+  'trust_bundle',
 ])
 
 /** @param type of an audit event, `noun.verb` */

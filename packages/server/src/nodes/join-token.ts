@@ -8,9 +8,8 @@ export function makeJoinToken(): string {
 /** The agent's part of what it presents; anything else is no token. */
 export const joinTokenPattern = /^[A-Za-z0-9._-]{1,128}$/
 
-/** Keyed and with a word before it, so that it equals no other hash made under the same key. */
 export function hashJoinToken(token: string, key: KeyObject): string {
-  return createHmac('sha256', key).update(`join token\n${token}`).digest('hex')
+  return createHmac('sha256', key).update(token).digest('hex')
 }
 
 export function joinTokenAgentId(trustDomain: string, token: string): string {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Server as NetServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
-import { createMemoryRateLimiter } from '@countersign/limits'
+import { createMemoryRateLimiter, type RateLimiter } from '@countersign/limits'
 import Fastify, { type FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
 import { ensureAdminClient } from '../admin/ensure-admin-client.ts'
@@ -13,14 +13,18 @@ import { buildApp } from '../http/app.ts'
 import { createMetrics, metricsRoute } from '../http/metrics.ts'
 import { answerWithProblems } from '../http/problem.ts'
 import { followTls, readTls } from '../http/tls.ts'
+import { type NodeApi, startNodeApi } from '../node-api/node-api.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { giveBackStartMemory } from './give-back-start-memory.ts'
+import { nodeLimits, workloadIdentitySettings } from './workload-identity-settings.ts'
 
 export interface RunningServer {
   /** Where it listens, such as http://0.0.0.0:8080 */
   url: string
+  /** Where agents are served; undefined without a trust domain */
+  nodeApi: { address: string; port: number } | undefined
   authority: Authority
   close(): Promise<void>
 }
@@ -89,13 +93,15 @@ export async function startServer(
       redis: redis?.client,
       keyRotationSeconds: config.keys.rotation,
       keyPublishAheadSeconds: config.keys.publish_ahead,
+      ...(config.spiffe && { spiffe: workloadIdentitySettings(config.spiffe) }),
       onError: reportCalmly(logger),
     })
     closers.push(() => authority.close())
+    const limiter = redis?.limiter ?? createMemoryRateLimiter()
     const metrics = createMetrics(authority)
     const app = await buildApp({
       authority,
-      limiter: redis?.limiter ?? createMemoryRateLimiter(),
+      limiter,
       tokenLimits: tokenLimits(config),
       trustedProxies: config.trusted_proxies,
       logger,
@@ -119,13 +125,41 @@ export async function startServer(
         ),
       )
     }
+    const nodeApi = config.spiffe && (await listenForNodes(config.spiffe, authority, limiter, logger))
+    if (nodeApi) closers.push(() => nodeApi.close())
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
     closers.push(giveBackStartMemory())
-    return { url: listeningUrl(app, tls !== undefined), authority, close }
+    return { url: listeningUrl(app, tls !== undefined), nodeApi, authority, close }
   } catch (error) {
     await closeAll()
     throw error
   }
+}
+
+function listenForNodes(
+  spiffe: NonNullable<Config['spiffe']>,
+  authority: Authority,
+  limiter: RateLimiter,
+  logger: Logger,
+): Promise<NodeApi> {
+  return saying(
+    startNodeApi({
+      authority,
+      limiter,
+      limits: nodeLimits(spiffe),
+      lifetimes: {
+        x509Seconds: spiffe.x509_svid_ttl,
+        jwtSeconds: spiffe.jwt_svid_ttl,
+        agentSeconds: spiffe.agent_svid_ttl,
+      },
+      jwtIssuer: spiffe.jwt_issuer,
+      host: spiffe.node_host,
+      port: spiffe.node_port,
+      onError: reportCalmly(logger),
+    }),
+    spiffe.node_port,
+    'spiffe.node_port',
+  )
 }
 
 async function listenForMetrics(
@@ -144,8 +178,13 @@ async function listenForMetrics(
 }
 
 async function listen(app: FastifyInstance, host: string, port: number, setting: string): Promise<void> {
+  await saying(app.listen({ host, port }), port, setting)
+}
+
+/** Why it cannot listen, with the setting that mends it. */
+async function saying<Result>(listening: Promise<Result>, port: number, setting: string): Promise<Result> {
   try {
-    await app.listen({ host, port })
+    return await listening
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     const sentences: Record<string, string> = {

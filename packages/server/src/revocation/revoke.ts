@@ -81,7 +81,7 @@ export interface SvidToRevoke {
   /** One of both: the serial number of an X.509-SVID in lower-case hex, or the `jti` of a JWT-SVID */
   serial?: string
   jti?: string
-  spiffeId: string
+  spiffeId?: string
   /** Seconds since the epoch */
   expiresAt: number
 }
@@ -98,7 +98,7 @@ export async function insertSvidRevocations(
   for (const { serial, jti, spiffeId, expiresAt } of svids) {
     await insertRevocation(transaction, authority, {
       ...(serial === undefined ? { jti: jti ?? '' } : { serial }),
-      spiffe_id: spiffeId,
+      spiffe_id: spiffeId ?? null,
       expires_at: expiresAt,
     })
   }

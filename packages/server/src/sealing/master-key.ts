@@ -20,8 +20,12 @@ export interface MasterKey {
   open(sealed: string, context: string): Buffer
   /** Key of the HMAC under which client secrets are stored */
   readonly clientSecretKey: KeyObject
+  /** Key of the HMAC under which join tokens are stored */
+  readonly joinTokenKey: KeyObject
   /** Key of the HMAC that ends a backup */
   readonly backupKey: KeyObject
+  /** Key of the HMAC by which the serial number of an SVID tells for whom it was issued */
+  readonly issuanceKey: KeyObject
   /** Ed25519 key that signs the heads of the audit chains */
   readonly auditKey: KeyObject
 }
@@ -35,7 +39,9 @@ export function createMasterKey(text: string): MasterKey {
     seal: (plain, context) => seal(sealingKey, plain, context),
     open: (sealed, context) => open(sealingKey, sealed, context),
     clientSecretKey: createSecretKey(derive('client secrets')),
+    joinTokenKey: createSecretKey(derive('join tokens')),
     backupKey: createSecretKey(derive('backups')),
+    issuanceKey: createSecretKey(derive('issuance')),
     auditKey: ed25519FromSeed(derive('audit heads')),
   }
 }

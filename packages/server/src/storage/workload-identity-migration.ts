@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 
 export async function createWorkloadIdentity(database: Kysely<unknown>): Promise<void> {
   await database.schema
@@ -13,12 +13,23 @@ export async function createWorkloadIdentity(database: Kysely<unknown>): Promise
     .addColumn('public_key', 'text', (column) => column.notNull())
     .addColumn('sealed_private_key', 'text', (column) => column.notNull())
     .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('activation_asked_at', 'bigint')
     .addColumn('activated_at', 'bigint')
     .addColumn('retired_at', 'bigint')
     .addColumn('tainted_at', 'bigint')
     .addColumn('revoked_at', 'bigint')
     .addColumn('expires_at', 'bigint', (column) => column.notNull())
     .execute()
+  // Whatever goes wrong between replicas, a trust domain never has two that sign.
+  for (const status of ['prepared', 'active']) {
+    await database.schema
+      .createIndex(`certificate_authorities_one_${status}`)
+      .unique()
+      .on('certificate_authorities')
+      .columns(['trust_domain', 'kind'])
+      .where(sql.ref('status'), '=', status)
+      .execute()
+  }
   await database.schema
     .createTable('bundle_state')
     .addColumn('trust_domain', 'text', (column) => column.primaryKey().notNull())

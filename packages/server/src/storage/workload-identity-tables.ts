@@ -18,6 +18,8 @@ export interface CertificateAuthorityRow {
   /** PKCS#8, sealed under the master key; empty once revoked */
   sealed_private_key: string
   created_at: number
+  /** When an administrator asked that it sign as soon as it has been published for long enough */
+  activation_asked_at: number | null
   activated_at: number | null
   retired_at: number | null
   /** Agents are told to renew what it has signed */

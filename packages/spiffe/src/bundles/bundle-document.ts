@@ -9,8 +9,8 @@ const maximumKeys = 1000
 const longestRefreshHintSeconds = 2 ** 31
 
 /**
- * Reads a bundle in the SPIFFE format, a JWK Set (Trust Domain and Bundle, section 4). Entries of unknown use or key type are left
- * out, as the standard wants. Throws `invalid_bundle` for what is no such document, more than 4 MiB or 1000 keys, a JWT key
+ * Reads a bundle in the SPIFFE format, a JWK Set (Trust Domain and Bundle, section 4). Entries of unknown use, key type or curve
+ * are left out, as the standard wants. Throws `invalid_bundle` for what is no such document, more than 4 MiB or 1000 keys, a JWT key
  * without or with a repeated `kid`, a certificate that cannot be read, and private keys. An empty `keys` is a bundle that trusts nothing.
  */
 export function parseBundleDocument(trustDomain: string, json: string | Uint8Array): Bundle {
@@ -73,8 +73,10 @@ function readKeys({ keys }: Members): Members[] {
   return keys
 }
 
-function readX509Authority({ use, kty, x5c }: Members): Certificate[] {
+function readX509Authority({ use, kty, x5c, d }: Members): Certificate[] {
   if (use !== 'x509-svid' || !isKnownType(kty)) return []
+  // A CA's private key has leaked; to go on as if nothing were would hide it.
+  if (d !== undefined) throw invalid('an X.509 entry holds a private key; publish only the public one, and replace it')
   // X509-SVID section 6.2: without a certificate the entry is ignored; of several the first counts.
   if (x5c === undefined || (Array.isArray(x5c) && x5c.length === 0)) return []
   const text = Array.isArray(x5c) ? x5c[0] : undefined
@@ -88,8 +90,8 @@ function readX509Authority({ use, kty, x5c }: Members): Certificate[] {
 }
 
 function readJwtAuthority(entry: Members): { keyId: string; publicKey: KeyObject }[] {
-  const { kty, kid } = entry
-  if (!isKnownType(kty)) return []
+  const { kty, kid, crv } = entry
+  if (!isKnownType(kty) || (kty === 'EC' && !knownCurves.includes(crv))) return []
   if (typeof kid !== 'string') throw invalid('a JWT key has no "kid"')
   try {
     const { key } = importPublicJwk({ ...entry, use: undefined })
@@ -98,6 +100,8 @@ function readJwtAuthority(entry: Members): { keyId: string; publicKey: KeyObject
     throw invalid(`the key ${quoted(kid)}: ${(error as Error).message}`)
   }
 }
+
+const knownCurves: readonly unknown[] = ['P-256', 'P-384', 'P-521']
 
 function isKnownType(kty: unknown): boolean {
   return kty === 'EC' || kty === 'RSA'

@@ -17,26 +17,23 @@ export interface SpiffeId {
  */
 export function parseSpiffeId(text: string): SpiffeId {
   if (text.length > maximumLength) throw invalid(text, `is longer than ${maximumLength} bytes`)
-  if (text.slice(0, scheme.length).toLowerCase() !== scheme) throw invalid(text, `does not begin with ${scheme}`)
+  if (!hasScheme(text)) throw invalid(text, `does not begin with ${scheme}`)
   const slash = text.indexOf('/', scheme.length)
-  const trustDomain = text.slice(scheme.length, slash === -1 ? undefined : slash).toLowerCase()
-  return createId(trustDomain, slash === -1 ? '' : text.slice(slash))
+  const trustDomain = readTrustDomain(text.slice(scheme.length, slash === -1 ? undefined : slash), text)
+  return createId(trustDomain, slash === -1 ? '' : text.slice(slash), text)
 }
 
 /** The ID of `path` (`/a/b`, or `''`) in a trust domain. Throws `invalid_spiffe_id`. */
 export function spiffeId(trustDomain: string, path: string): SpiffeId {
-  const id = createId(parseTrustDomain(trustDomain), path)
-  const text = id.toString()
+  const name = parseTrustDomain(trustDomain)
+  const text = `${scheme}${name}${path}`
   if (text.length > maximumLength) throw invalid(text, `is longer than ${maximumLength} bytes`)
-  return id
+  return createId(name, path, text)
 }
 
 /** The name of a trust domain, given as `example.org` or `spiffe://example.org`. Throws `invalid_spiffe_id`. */
 export function parseTrustDomain(text: string): string {
-  const hasScheme = text.slice(0, scheme.length).toLowerCase() === scheme
-  const name = (hasScheme ? text.slice(scheme.length) : text).toLowerCase()
-  checkTrustDomain(name, text)
-  return name
+  return readTrustDomain(hasScheme(text) ? text.slice(scheme.length) : text, text)
 }
 
 export function isSpiffeId(text: string): boolean {
@@ -52,9 +49,11 @@ const scheme = 'spiffe://'
 const maximumLength = 2048
 const maximumTrustDomainLength = 255
 
-function createId(trustDomain: string, path: string): SpiffeId {
-  const text = `${scheme}${trustDomain}${path}`
-  checkTrustDomain(trustDomain, text)
+function hasScheme(text: string): boolean {
+  return text.slice(0, scheme.length).toLowerCase() === scheme
+}
+
+function createId(trustDomain: string, path: string, text: string): SpiffeId {
   if (path !== '') checkPath(path, text)
   return Object.freeze(new PlainSpiffeId(trustDomain, path))
 }
@@ -78,14 +77,16 @@ class PlainSpiffeId implements SpiffeId {
   }
 }
 
-function checkTrustDomain(name: string, text: string): void {
+function readTrustDomain(name: string, text: string): string {
   if (name === '') throw invalid(text, 'names no trust domain')
   if (name.length > maximumTrustDomainLength) {
     throw invalid(text, `has a trust domain of more than ${maximumTrustDomainLength} characters`)
   }
-  if (!/^[a-z0-9._-]+$/.test(name)) {
+  // Before the change of case: the Kelvin sign would become a k.
+  if (!/^[A-Za-z0-9._-]+$/.test(name)) {
     throw invalid(text, 'has a trust domain with other characters than letters, digits, ".", "-" and "_"')
   }
+  return name.toLowerCase()
 }
 
 function checkPath(path: string, text: string): void {

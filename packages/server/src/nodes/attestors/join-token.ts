@@ -1,6 +1,6 @@
-import type { KeyObject } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'
 import { insertEntry, newEntry } from '../../registration-entries/insert-entry.ts'
+import type { MasterKey } from '../../sealing/master-key.ts'
 import { announce, type ChangeFeed } from '../../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../../storage/store.ts'
 import type { JoinTokenRow } from '../../storage/workload-identity-tables.ts'
@@ -11,7 +11,7 @@ export interface JoinTokenAttestorOptions {
   store: Store
   feed: ChangeFeed
   audit: AuditLog
-  joinTokenKey: KeyObject
+  masterKey: Pick<MasterKey, 'joinTokenKey'>
   trustDomain: string
   /** Seconds since the epoch */
   now: () => number
@@ -25,7 +25,7 @@ export function joinTokenAttestor(options: JoinTokenAttestorOptions): NodeAttest
     async attest(payload) {
       const token = payload.toString('latin1')
       if (!joinTokenPattern.test(token)) throw refused()
-      const hash = hashJoinToken(token, options.joinTokenKey)
+      const hash = hashJoinToken(token, options.masterKey.joinTokenKey)
       const found = await store.database
         .selectFrom('join_tokens')
         .selectAll()

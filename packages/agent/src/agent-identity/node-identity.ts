@@ -1,0 +1,289 @@
+import { type Bundle, verifyX509Svid } from '@countersign/spiffe'
+import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
+import { AgentError, reasonOf } from '../agent-error.ts'
+import type { AgentLog } from '../agent-log.ts'
+import { createBackoff } from '../backoff.ts'
+import type { BundleStore } from '../bundles/bundle-store.ts'
+import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
+import type { ReceivedBundle } from '../bundles/received-bundle.ts'
+import { type Clock, nowSeconds, pause } from '../clock.ts'
+import { agentKey, attestNode } from '../node-attestation/attest-node.ts'
+import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
+import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
+import { standingAfter } from '../server-connection/call-failure.ts'
+import {
+  openServerConnection,
+  type ServerConnection,
+  type ServerTrust,
+} from '../server-connection/server-connection.ts'
+import type { ServerLink } from '../server-connection/server-link.ts'
+import { renewalTime } from '../svids/renewal.ts'
+import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
+import type { IdentityStore } from './stored-identity.ts'
+
+export interface NodeIdentityOptions {
+  /** `host:port` */
+  readonly address: string
+  readonly trustDomain: string
+  readonly bootstrap: Bootstrap
+  /** Unset: only a stored identity will do. */
+  readonly attestor?: NodeAttestor
+  readonly store?: IdentityStore
+  readonly link: ServerLink
+  readonly bundles: BundleStore
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: AgentLog
+  /** The server removed this node, and it cannot come back by itself. */
+  readonly onRemoved: (error: AgentError) => void
+}
+
+const retries = { firstMilliseconds: 1_000, lastMilliseconds: 30_000 }
+
+/** This agent's own identity: got by attestation or from the disk, renewed at half its life, lost when the server says so. */
+export class NodeIdentity {
+  readonly #options: NodeIdentityOptions
+  readonly #stop = new AbortController()
+  #current: AgentIdentity | undefined
+  #cancelRenewal: () => void = () => {}
+  #renewing: Promise<void> | undefined
+  /** Attested, and the bundle still to come: a join token is spent by then. */
+  #unconfirmed: AgentIdentity | undefined
+
+  constructor(options: NodeIdentityOptions) {
+    this.#options = options
+  }
+
+  get current(): AgentIdentity | undefined {
+    return this.#current
+  }
+
+  /** True while the server will take this identity. */
+  get isValid(): boolean {
+    return this.#current !== undefined && expiresAt(this.#current) > nowSeconds(this.#options.clock)
+  }
+
+  /**
+   * Resolves with an identity in use; tries until there is one.
+   * @throws AgentError `attestation_refused`, `invalid_configuration`
+   */
+  async start(): Promise<void> {
+    if (this.#restore()) return
+    const backoff = createBackoff({ ...retries, random: this.#options.random })
+    while (!this.#stop.signal.aborted) {
+      try {
+        return await this.#attest()
+      } catch (error) {
+        if (isFinal(error)) throw error
+        const waitMilliseconds = backoff.next()
+        this.#options.log.warn(
+          { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
+          'this node could not attest itself yet',
+        )
+        await pause(this.#options.clock, waitMilliseconds, this.#stop.signal)
+      }
+    }
+  }
+
+  /** What a failed call says of this node. Resolves when what had to be done is done. */
+  async heed(error: unknown): Promise<void> {
+    const standing = standingAfter(error)
+    if (standing === 'undecided' || this.#stop.signal.aborted) return
+    if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
+    await this.#alone(() => this.#attestAgain(error))
+  }
+
+  stop(): void {
+    this.#stop.abort()
+    this.#cancelRenewal()
+  }
+
+  #restore(): boolean {
+    const stored = this.#options.store?.load()
+    if (stored === undefined) return false
+    const { clock, log, bundles } = this.#options
+    if (expiresAt(stored.identity) <= nowSeconds(clock)) {
+      log.info({ spiffe_id: stored.identity.id }, 'the stored identity of this agent has expired; attesting anew')
+      return false
+    }
+    bundles.replace(asReceived(stored.bundle))
+    this.#use(stored.identity)
+    log.info({ spiffe_id: stored.identity.id }, 'this agent goes on with its stored identity')
+    return true
+  }
+
+  async #attest(): Promise<void> {
+    const { address, trustDomain, clock, bundles, log } = this.#options
+    const connection = openServerConnection({ address, trustDomain, clock, trust: await this.#trust() })
+    try {
+      const identity = this.#unconfirmed ?? (await attestNode(connection, this.#attestor(), trustDomain))
+      this.#unconfirmed = identity
+      const bundle = await fetchOwnBundle(connection, trustDomain, log)
+      this.#unconfirmed = undefined
+      this.#verify(identity, bundle)
+      bundles.replace(bundle)
+      this.#use(identity)
+      this.#save()
+      log.info({ spiffe_id: identity.id, expires_at: expiresAt(identity) }, 'this node is attested')
+    } finally {
+      connection.close()
+    }
+  }
+
+  #attestor(): NodeAttestor {
+    const { attestor } = this.#options
+    if (attestor !== undefined) return attestor
+    throw new AgentError(
+      'invalid_configuration',
+      'there is no stored identity and nothing to attest this node with; give a join token, x509pop or k8s_psat',
+    )
+  }
+
+  /** What the server gave earlier, else what the operator gave. */
+  async #trust(): Promise<ServerTrust> {
+    const { bundles, bootstrap } = this.#options
+    const own = bundles.own()
+    return own === undefined ? bootstrapTrust(bootstrap, this.#options) : { anchors: own.bundle.x509Authorities }
+  }
+
+  #verify(identity: AgentIdentity, { bundle }: ReceivedBundle): void {
+    try {
+      verifyX509Svid(identity.certificates, new Map([[bundle.trustDomain, bundle]]), nowSeconds(this.#options.clock))
+    } catch (error) {
+      throw new AgentError(
+        'invalid_answer',
+        `the server's own bundle does not verify what it issued to this agent: ${reasonOf(error)}`,
+      )
+    }
+  }
+
+  #use(identity: AgentIdentity): void {
+    this.#current = identity
+    this.#options.link.use(identity, this.#options.bundles.own()?.bundle.x509Authorities ?? [])
+    this.#planRenewal(renewalTime(issuedAt(identity), expiresAt(identity), this.#options.random))
+  }
+
+  /** Writes identity and bundle as they are now; the bundle alone changes too. */
+  #save(): void {
+    const bundle = this.#options.bundles.own()?.bundle
+    if (this.#current === undefined || bundle === undefined) return
+    this.#options.store?.save({ identity: this.#current, bundle })
+  }
+
+  /** The bundle changed: the server is judged by the new one, also after a restart. */
+  bundleChanged(): void {
+    const own = this.#options.bundles.own()
+    if (this.#current === undefined || own === undefined) return
+    this.#options.link.use(this.#current, own.bundle.x509Authorities)
+    this.#save()
+  }
+
+  #planRenewal(atMilliseconds: number): void {
+    const { clock } = this.#options
+    this.#cancelRenewal()
+    this.#cancelRenewal = clock.after(atMilliseconds - clock.now(), () => void this.#renewUntilDone())
+  }
+
+  async #renewUntilDone(): Promise<void> {
+    await this.#alone(() => this.#renewLoop())
+  }
+
+  /** One renewal or attestation at a time; who comes second waits for the first. */
+  #alone(step: () => Promise<void>): Promise<void> {
+    this.#renewing ??= step().finally(() => {
+      this.#renewing = undefined
+    })
+    return this.#renewing
+  }
+
+  async #renewLoop(): Promise<void> {
+    const { clock, random, log } = this.#options
+    const backoff = createBackoff({ ...retries, random })
+    while (!this.#stop.signal.aborted) {
+      try {
+        return await this.#renew()
+      } catch (error) {
+        const standing = standingAfter(error)
+        if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
+        if (standing === 'must_reattest') return this.#attestAgain(error)
+        if (!this.isValid && !this.#canAttestAgain()) return this.#expired()
+        const waitMilliseconds = backoff.next()
+        log.warn(
+          { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
+          "this agent's own SVID cannot be renewed now",
+        )
+        await pause(clock, waitMilliseconds, this.#stop.signal)
+      }
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const identity = this.#current as AgentIdentity
+    if (this.#canAttestAgain() && (identity.reattestable || !this.isValid)) return this.#attest()
+    const key = agentKey()
+    const { svid } = await this.#connection().call(AgentService.renewAgent, { params: { csr: key.csr } })
+    const { trustDomain, bundles } = this.#options
+    const renewed = receivedIdentity(svid, {
+      trustDomain,
+      ...key,
+      reattestable: identity.reattestable,
+      id: identity.id,
+    })
+    const bundle = bundles.own()
+    if (bundle !== undefined) this.#verify(renewed, bundle)
+    this.#use(renewed)
+    this.#save()
+    this.#options.log.info(
+      { spiffe_id: renewed.id, expires_at: expiresAt(renewed) },
+      "this agent's own SVID is renewed",
+    )
+  }
+
+  #connection(): ServerConnection {
+    return this.#options.link.connection()
+  }
+
+  #canAttestAgain(): boolean {
+    return this.#options.attestor?.reusable === true
+  }
+
+  async #attestAgain(reason: unknown): Promise<void> {
+    const { log, clock, random, attestor } = this.#options
+    this.#options.store?.remove()
+    if (!this.#canAttestAgain())
+      return this.#removed(
+        `the server does not know this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
+      )
+    log.warn({ reason: reasonOf(reason) }, 'the server asks this node to attest itself again')
+    const backoff = createBackoff({ ...retries, random })
+    while (!this.#stop.signal.aborted) {
+      try {
+        return await this.#attest()
+      } catch (error) {
+        if (isFinal(error) || standingAfter(error) === 'banned') return this.#removed(reasonOf(error))
+        await pause(clock, backoff.next(), this.#stop.signal)
+      }
+    }
+  }
+
+  #expired(): void {
+    this.#options.log.error(
+      { spiffe_id: this.#current?.id },
+      "this agent's own SVID has expired and a join token attests only once: workloads keep what they have until it expires; start the agent with a new join token",
+    )
+  }
+
+  #removed(message: string): void {
+    this.#options.store?.remove()
+    this.stop()
+    this.#options.onRemoved(new AgentError('node_removed', message))
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof AgentError && (error.code === 'attestation_refused' || error.code === 'invalid_configuration')
+}
+
+function asReceived(bundle: Bundle): ReceivedBundle {
+  return { bundle, taintedAuthorities: new Set(), taintedKeys: new Set(), fingerprint: 'stored' }
+}

@@ -1,0 +1,119 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto'
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import {
+  type Bundle,
+  formatBundleDocument,
+  parseBundleDocument,
+  parsePemCertificates,
+  toPem,
+} from '@countersign/spiffe'
+import { AgentError, reasonOf } from '../agent-error.ts'
+import type { AgentLog } from '../agent-log.ts'
+import type { AgentIdentity } from './agent-identity.ts'
+
+/** An identity with the bundle that judged the server when it was written. */
+export interface StoredIdentity {
+  readonly identity: AgentIdentity
+  readonly bundle: Bundle
+}
+
+/** Where the agent's own identity outlives a restart. Without one, each start is an attestation. */
+export interface IdentityStore {
+  load(): StoredIdentity | undefined
+  save(stored: StoredIdentity): void
+  remove(): void
+}
+
+/**
+ * One file in a folder of the agent's own, readable by nobody else: all of it is of one moment.
+ * @throws AgentError `invalid_configuration` when others could read or replace what is in the folder
+ */
+export function identityStoreIn(folder: string, trustDomain: string, log: AgentLog): IdentityStore {
+  prepareFolder(folder)
+  const path = join(folder, 'agent-identity.json')
+  return {
+    load() {
+      let text: string
+      try {
+        text = readFileSync(path, 'utf8')
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+        throw new AgentError('invalid_configuration', `${path} cannot be read: ${reasonOf(error)}`)
+      }
+      try {
+        return parse(text, trustDomain)
+      } catch (error) {
+        log.warn({ path, reason: reasonOf(error) }, 'the stored identity of this agent cannot be used; attesting anew')
+        return undefined
+      }
+    },
+    save: (stored) => replaceFile(path, format(stored)),
+    remove: () => rmSync(path, { force: true }),
+  }
+}
+
+function prepareFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const found = lstatSync(folder)
+  if (!found.isDirectory() || found.uid !== process.getuid?.())
+    throw new AgentError(
+      'invalid_configuration',
+      `the data directory ${folder} must be a folder of the agent's own user`,
+    )
+  if ((found.mode & 0o022) !== 0)
+    throw new AgentError(
+      'invalid_configuration',
+      `others may write in the data directory ${folder}; close it to them: chmod 700 ${folder}`,
+    )
+}
+
+function parse(text: string, trustDomain: string): StoredIdentity {
+  const { id, certificates, private_key, reattestable, bundle } = JSON.parse(text) as Record<string, string> & {
+    reattestable: boolean
+  }
+  if (!String(id).startsWith(`spiffe://${trustDomain}/`)) throw new Error(`it is of another trust domain: ${id}`)
+  const chain = parsePemCertificates(certificates ?? '')
+  const privateKey = createPrivateKey(private_key ?? '')
+  if (chain[0]?.publicKey.equals(createPublicKey(privateKey)) !== true)
+    throw new Error('key and certificate do not belong together')
+  return {
+    identity: { id: String(id), certificates: chain, privateKey, reattestable: reattestable === true },
+    bundle: parseBundleDocument(trustDomain, JSON.stringify(bundle)),
+  }
+}
+
+function format({ identity, bundle }: StoredIdentity): string {
+  const stored = {
+    id: identity.id,
+    certificates: identity.certificates.map(({ der }) => toPem(der)).join(''),
+    private_key: identity.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    reattestable: identity.reattestable,
+    bundle: JSON.parse(formatBundleDocument(bundle)),
+  }
+  return `${JSON.stringify(stored, null, 2)}\n`
+}
+
+/** Whole or not at all, also when the power goes. */
+function replaceFile(path: string, text: string): void {
+  const next = `${path}.next`
+  rmSync(next, { force: true })
+  const file = openSync(next, 'wx', 0o600)
+  try {
+    writeSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(next, path)
+}

@@ -1,0 +1,59 @@
+import { createServer, type Socket } from 'node:net'
+import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
+import { reasonOf } from '../agent-error.ts'
+import type { AgentLog } from '../agent-log.ts'
+import { peerOf } from '../peer/peer-of.ts'
+import type { CallPeers } from '../peer/peer-of-call.ts'
+import { listenOnSocketFile } from './socket-file.ts'
+
+/** Of all workloads together, and of one process: any local user may connect. */
+const mostConnections = 2_000
+const mostConnectionsOfOne = 100
+
+/** Everybody on the machine may connect; who they are the kernel says. */
+const openToAll = 0o777
+
+/**
+ * Serves gRPC on a Unix socket, each connection with the process at its other end known before its first byte is read.
+ * @returns a function that ends all connections and removes the socket
+ */
+export async function serveWorkloadSocket(
+  server: GrpcServer,
+  path: string,
+  options: { peers: CallPeers; log: AgentLog },
+): Promise<() => Promise<void>> {
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const connections = new Map<number, number>()
+  const sockets = new Set<Socket>()
+
+  const accept = (socket: Socket) => {
+    socket.on('error', () => {})
+    try {
+      const process = peerOf(socket)
+      const count = connections.get(process.pid) ?? 0
+      if (sockets.size >= mostConnections || count >= mostConnectionsOfOne)
+        throw new Error(`process ${process.pid} of user ${process.uid} opens too many connections`)
+      connections.set(process.pid, count + 1)
+      sockets.add(socket)
+      socket.once('close', () => {
+        sockets.delete(socket)
+        const left = (connections.get(process.pid) ?? 1) - 1
+        if (left > 0) connections.set(process.pid, left)
+        else connections.delete(process.pid)
+      })
+      options.peers.remember(socket, process)
+      injector.injectConnection(socket)
+    } catch (error) {
+      options.log.warn({ reason: reasonOf(error) }, 'a connection to the agent was refused')
+      socket.destroy()
+    }
+  }
+  const listener = createServer(accept)
+  const close = await listenOnSocketFile(listener, path, { mode: openToAll })
+  return async () => {
+    injector.destroy()
+    const closed = close()
+    for (const socket of sockets) socket.destroy()
+    await closed
+  }
+}

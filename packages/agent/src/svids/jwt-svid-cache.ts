@@ -1,0 +1,114 @@
+import { parseJwtSvidUnverified } from '@countersign/spiffe'
+import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
+import { AgentError } from '../agent-error.ts'
+import { type Clock, nowSeconds } from '../clock.ts'
+import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
+import type { ServerConnection } from '../server-connection/server-connection.ts'
+import { renewalTime } from './renewal.ts'
+
+export interface IssuedJwtSvid {
+  readonly token: string
+  /** Unset when the server gives its tokens none. */
+  readonly jwtId: string | undefined
+  readonly keyId: string | undefined
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
+interface Slot {
+  svid?: IssuedJwtSvid
+  renewAt: number
+  fetching?: Promise<IssuedJwtSvid>
+}
+
+const mostCached = 1_000
+
+/** JWT-SVIDs by entry and audiences: asked for once, again from half their life on, served while they are valid. */
+export class JwtSvidCache {
+  readonly #connection: () => ServerConnection
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #slots = new Map<string, Slot>()
+
+  constructor(options: { connection: () => ServerConnection; clock: Clock; random: () => number }) {
+    this.#connection = options.connection
+    this.#clock = options.clock
+    this.#random = options.random
+  }
+
+  /** @throws what the server's refusal or absence threw, when there is no valid one left */
+  async get(entry: AuthorizedEntry, audience: readonly string[]): Promise<IssuedJwtSvid> {
+    const slot = this.#slot(slotKey(entry, audience))
+    const now = nowSeconds(this.#clock)
+    const valid = slot.svid !== undefined && slot.svid.expiresAt > now ? slot.svid : undefined
+    if (valid !== undefined && this.#clock.now() < slot.renewAt) return valid
+    slot.fetching ??= this.#fetch(entry, audience, slot).finally(() => delete slot.fetching)
+    if (valid === undefined) return slot.fetching
+    return slot.fetching.catch(() => valid)
+  }
+
+  /** The identity ended or its entry went. */
+  drop(entryId: string): void {
+    this.#forget((key) => key.startsWith(`${entryId} `))
+  }
+
+  /** Tokens of these keys are not to be given out any more. */
+  dropKeys(keyIds: ReadonlySet<string>): void {
+    this.#forget((_key, { svid }) => svid?.keyId !== undefined && keyIds.has(svid.keyId))
+  }
+
+  get size(): number {
+    return this.#slots.size
+  }
+
+  #slot(key: string): Slot {
+    const slot = this.#slots.get(key) ?? { renewAt: 0 }
+    // Last in, last out: what was used longest ago makes room.
+    this.#slots.delete(key)
+    this.#slots.set(key, slot)
+    for (const [oldest] of this.#slots) {
+      if (this.#slots.size <= mostCached) break
+      this.#slots.delete(oldest)
+    }
+    return slot
+  }
+
+  async #fetch(entry: AuthorizedEntry, audience: readonly string[], slot: Slot): Promise<IssuedJwtSvid> {
+    const { svid } = await this.#connection().call(SVIDService.newJwtsvid, {
+      entryId: entry.id,
+      audience: [...audience],
+    })
+    const issued = readSvid(svid?.token ?? '', entry)
+    slot.svid = issued
+    slot.renewAt = renewalTime(issued.issuedAt, issued.expiresAt, this.#random)
+    return issued
+  }
+
+  #forget(predicate: (key: string, slot: Slot) => boolean): void {
+    for (const [key, slot] of this.#slots) if (predicate(key, slot)) this.#slots.delete(key)
+  }
+}
+
+/** Entries that changed are other keys, so that an old revision's tokens are not served. */
+function slotKey(entry: AuthorizedEntry, audience: readonly string[]): string {
+  return `${entry.id} ${entry.revisionNumber} ${JSON.stringify([...audience].sort())}`
+}
+
+function readSvid(token: string, entry: AuthorizedEntry): IssuedJwtSvid {
+  const svid = parseJwtSvidUnverified(token)
+  if (svid.id.toString() !== entry.spiffeId)
+    throw new AgentError('invalid_answer', `the server signed a JWT-SVID for ${svid.id}, not ${entry.spiffeId}`)
+  const { jti, iat } = svid.claims as { jti?: unknown; iat?: unknown }
+  return {
+    token,
+    jwtId: typeof jti === 'string' ? jti : undefined,
+    keyId: keyIdOf(token),
+    issuedAt: typeof iat === 'number' ? iat : (svid.issuedAt ?? svid.expiresAt),
+    expiresAt: svid.expiresAt,
+  }
+}
+
+function keyIdOf(token: string): string | undefined {
+  const header = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString('utf8')) as { kid?: unknown }
+  return typeof header.kid === 'string' ? header.kid : undefined
+}

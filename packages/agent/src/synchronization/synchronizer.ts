@@ -1,0 +1,92 @@
+import { reasonOf } from '../agent-error.ts'
+import type { AgentLog } from '../agent-log.ts'
+import { createBackoff } from '../backoff.ts'
+import type { BundleStore } from '../bundles/bundle-store.ts'
+import { fetchFederatedBundles, fetchOwnBundle } from '../bundles/fetch-bundles.ts'
+import { type Clock, pause } from '../clock.ts'
+import type { EntryStore } from '../entries/entry-store.ts'
+import { syncEntries } from '../entries/sync-entries.ts'
+import type { ServerConnection } from '../server-connection/server-connection.ts'
+
+export interface SynchronizerOptions {
+  readonly connection: () => ServerConnection
+  readonly trustDomain: string
+  readonly entries: EntryStore
+  readonly bundles: BundleStore
+  readonly intervalMilliseconds: number
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: AgentLog
+  /** Sees each failure before the next try. */
+  readonly heed: (error: unknown) => Promise<void>
+}
+
+const longestWaitMilliseconds = 60_000
+
+/** Keeps entries and bundles as the server has them: every few seconds, and at growing intervals while it is away. */
+export class Synchronizer {
+  readonly #options: SynchronizerOptions
+  readonly #stop = new AbortController()
+  readonly #first = Promise.withResolvers<void>()
+  #lastSuccess: number | undefined
+
+  constructor(options: SynchronizerOptions) {
+    this.#options = options
+  }
+
+  /** Resolves after the first success. */
+  get first(): Promise<void> {
+    return this.#first.promise
+  }
+
+  /** Milliseconds since the epoch. */
+  get lastSuccess(): number | undefined {
+    return this.#lastSuccess
+  }
+
+  async run(): Promise<void> {
+    const { clock, random, intervalMilliseconds, log } = this.#options
+    const backoff = createBackoff({
+      firstMilliseconds: Math.min(1_000, intervalMilliseconds),
+      lastMilliseconds: longestWaitMilliseconds,
+      random,
+    })
+    while (!this.#stop.signal.aborted) {
+      // A tenth more or less, so that agents that started together do not stay together.
+      let waitMilliseconds = intervalMilliseconds * (0.9 + random() * 0.2)
+      try {
+        await this.#synchronize()
+        backoff.reset()
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        waitMilliseconds = backoff.next()
+        log.warn(
+          { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
+          'entries and bundles cannot be synchronized now',
+        )
+        await this.#options.heed(error)
+      }
+      await pause(clock, waitMilliseconds, this.#stop.signal)
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  async #synchronize(): Promise<void> {
+    const { connection, trustDomain, entries, bundles, log, clock } = this.#options
+    const now = connection()
+    const found = await syncEntries(now, entries.all(), log)
+    const own = await fetchOwnBundle(now, trustDomain, log)
+    const others = new Set([...found.values()].flatMap(({ federatesWith }) => federatesWith))
+    others.delete(trustDomain)
+    const federated = await fetchFederatedBundles(now, [...others], log)
+    if (this.#stop.signal.aborted) return
+    // Bundles first: whoever hears of new SVIDs can then judge them.
+    bundles.replace(own, federated)
+    entries.replace(found)
+    this.#lastSuccess = clock.now()
+    this.#first.resolve()
+  }
+}

@@ -1,0 +1,57 @@
+import { request } from 'node:http'
+import { CliError } from '../cli-error.ts'
+
+export const defaultAdminSocket = '/run/countersign/agent-admin.sock'
+const timeoutMilliseconds = 10_000
+const largestAnswer = 4 * 1024 * 1024
+
+/**
+ * A question to the agent on this machine, by its admin socket.
+ * @throws CliError that says what to do when there is no agent, or its answer is no
+ */
+export async function askAgent<Answer>(socket: string | undefined, path: string): Promise<Answer> {
+  const socketPath = (socket ?? process.env.COUNTERSIGN_AGENT_ADMIN_SOCKET ?? defaultAdminSocket).replace(
+    /^unix:(\/\/)?/,
+    '',
+  )
+  const { status, text } = await get(socketPath, path).catch((error: NodeJS.ErrnoException) => {
+    throw new CliError(`${faultOf(socketPath, error)}; name the socket of the agent with --agent SOCKET`)
+  })
+  const answer = parse(text)
+  if (status === 200 && answer !== undefined) return answer as Answer
+  const { detail, title } = (answer ?? {}) as { detail?: string; title?: string }
+  throw new CliError(`the agent at ${socketPath} says: ${detail ?? title ?? `HTTP ${status}`}`)
+}
+
+function get(socketPath: string, path: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, timeout: timeoutMilliseconds }, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => {
+        text += part
+        if (text.length > largestAnswer) asked.destroy(new Error('it answered more than 4 MiB'))
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+      response.on('error', reject)
+    })
+    asked.on('timeout', () => asked.destroy(new Error('it did not answer in 10 seconds')))
+    asked.on('error', reject)
+    asked.end()
+  })
+}
+
+function faultOf(socketPath: string, error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return `no agent listens at ${socketPath}`
+  if (error.code === 'EACCES')
+    return `you may not ask the agent at ${socketPath}: only root and the agent's own user may`
+  return `the agent at ${socketPath} could not be asked: ${error.message}`
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CliError } from '../cli-error.ts'
+
+export interface CertificateFiles {
+  /** PEM, leaf first, without the root */
+  certificate: string
+  /** PEM, PKCS#8 */
+  privateKey: string
+  /** PEM of every CA that may be believed */
+  bundle: string
+}
+
+export interface FileNames {
+  certificate: string
+  privateKey: string
+  bundle: string
+}
+
+const hookMilliseconds = 60_000
+
+/**
+ * Writes what systems need that only know files, each whole or not at all: the key for its owner alone, and before the
+ * certificate that belongs to it, so that who reloads on a new certificate finds its key.
+ * @throws CliError naming the file that could not be written
+ */
+export async function writeCertificateFiles(folder: string, names: FileNames, files: CertificateFiles): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error) => {
+    throw unwritable(folder, error)
+  })
+  await replaceFile(join(folder, names.bundle), files.bundle, 0o644)
+  await replaceFile(join(folder, names.privateKey), files.privateKey, 0o600)
+  await replaceFile(join(folder, names.certificate), files.certificate, 0o644)
+}
+
+/**
+ * Runs what makes a program read its files again, in a shell.
+ * @returns a sentence if it failed; the files are good all the same
+ */
+export async function runReloadHook(command: string): Promise<string | undefined> {
+  const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const timer = setTimeout(() => child.kill('SIGKILL'), hookMilliseconds)
+  const code = await new Promise<number | string>((resolve) => {
+    child.on('error', (error) => resolve(error.message))
+    child.on('exit', (status, signal) => resolve(status ?? signal ?? 'unknown'))
+  })
+  clearTimeout(timer)
+  return code === 0 ? undefined : `the reload hook ${JSON.stringify(command)} failed (${code})`
+}
+
+async function replaceFile(file: string, text: string, mode: number): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}`
+  try {
+    await writeFile(temporary, text, { mode, flag: 'wx', flush: true })
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw unwritable(file, error)
+  }
+}
+
+function unwritable(file: string, error: unknown): CliError {
+  return new CliError(
+    `${file} cannot be written (${(error as NodeJS.ErrnoException).code}); name a folder that you may write to`,
+  )
+}

@@ -1,0 +1,59 @@
+import { CliError } from '../cli-error.ts'
+import { note, type OutputOptions, paint, printJson, printResource, writeLine } from '../output.ts'
+import { printable } from '../printable.ts'
+import { askAgent } from './agent-socket.ts'
+
+interface Explanation {
+  pid: number
+  uid: number
+  gid: number
+  path?: string
+  selectors: string[]
+  entries: {
+    id: string
+    spiffe_id: string
+    matched: boolean
+    missing_selectors: string[]
+    policy_failures: string[]
+  }[]
+}
+
+/** Asks the agent on this machine what it sees of a process, and prints it. */
+export async function explainProcess(pid: number, options: OutputOptions & { agent?: string }): Promise<void> {
+  const explanation = await askAgent<Explanation>(options.agent, `/v1/explain/${pid}`)
+  if (options.json) {
+    printJson(explanation)
+    return
+  }
+  printResource(explanation, options, [
+    ['process', explanation.pid],
+    ['runs as', `uid ${explanation.uid}, gid ${explanation.gid}`],
+    ['binary', explanation.path],
+  ])
+  writeLine(`\n${paint('bold', 'What the agent sees')}`)
+  for (const selector of explanation.selectors) writeLine(`  ${printable(selector)}`)
+  writeLine(`\n${paint('bold', 'Entries of this node')}`)
+  const nearestFirst = explanation.entries.toSorted((one, other) => faultsOf(one) - faultsOf(other))
+  for (const entry of nearestFirst) printEntry(entry)
+  if (nearestFirst.length === 0) throw new CliError('this node has no entries; see: countersign workload list')
+  if (!nearestFirst.some(isGiven)) {
+    note('\nThis process has no identity. The first entry above is the one that fits it best.')
+  }
+}
+
+type ExplainedEntry = Explanation['entries'][number]
+
+function printEntry(entry: ExplainedEntry): void {
+  const sign = isGiven(entry) ? paint('green', '✓') : paint('red', '✗')
+  writeLine(`  ${sign} ${printable(entry.spiffe_id)}  ${paint('dim', entry.id)}`)
+  for (const selector of entry.missing_selectors) writeLine(`      not seen: ${printable(selector)}`)
+  for (const failure of entry.policy_failures) writeLine(`      policy: ${printable(failure)}`)
+}
+
+function isGiven({ matched, policy_failures }: ExplainedEntry): boolean {
+  return matched && policy_failures.length === 0
+}
+
+function faultsOf({ missing_selectors, policy_failures }: ExplainedEntry): number {
+  return missing_selectors.length + policy_failures.length
+}

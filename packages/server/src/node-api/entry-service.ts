@@ -1,0 +1,37 @@
+import type { EntryServer } from '@countersign/spiffe/protocol/spire-entry'
+import { status } from '@grpc/grpc-js'
+import { requireAgent } from './calling-agent.ts'
+import { duplex, unary } from './calls.ts'
+import type { NodeApiContext } from './context.ts'
+import { syncEntries, wholeEntries } from './entry-sync.ts'
+import { readMessages } from './message-reader.ts'
+import { RpcError } from './rpc-error.ts'
+import { sendWith } from './send.ts'
+
+const nextRequestMilliseconds = 30_000
+
+/** Which entries a node is authorised for: `spire.api.server.entry.v1.Entry`. */
+export function entryService(context: NodeApiContext): EntryServer {
+  const { rules, entries } = context
+  return {
+    getAuthorizedEntries: unary(rules, async ({ outputMask }, caller) => {
+      const agent = await requireAgent(caller, context)
+      const authorized = entries.authorizedEntries(agent.node, agent.authorization)
+      const whole = wholeEntries(authorized, outputMask, caller.isCountersign)
+      if (!whole) throw new RpcError(status.RESOURCE_EXHAUSTED, 'too many entries for one answer: sync them')
+      return { entries: [...whole] }
+    }),
+    syncAuthorizedEntries: duplex(rules, async (call, caller) => {
+      const reader = readMessages(call, nextRequestMilliseconds)
+      const agent = await requireAgent(caller, context)
+      await syncEntries(
+        () => reader.next(),
+        sendWith(call),
+        () => ({
+          entries: entries.authorizedEntries(agent.node, agent.authorization),
+          withPolicies: caller.isCountersign,
+        }),
+      )
+    }),
+  }
+}

@@ -1,0 +1,237 @@
+import { constants, type KeyObject } from 'node:crypto'
+import { createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
+import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
+import { type NodeConnection, type NodePeer, nameSocket, presentedChain } from './node-connection.ts'
+
+/** What the server shows of itself, and by whom it wants others' certificates signed. */
+export interface ServingIdentity {
+  key: KeyObject
+  /** PEM, leaf first, without the root */
+  certificatesPem: string
+  /** PEM */
+  authoritiesPem: readonly string[]
+}
+
+export interface NodeListenerOptions {
+  identity: () => ServingIdentity
+  /** Who has given this chain (DER, leaf first), or throws: then the connection ends before a byte of it is read. */
+  authenticate: (chain: readonly Buffer[]) => NodePeer
+  onConnection: (socket: TLSSocket, connection: NodeConnection) => void
+  bounds?: Partial<ConnectionBounds>
+}
+
+export interface ConnectionBounds {
+  connections: number
+  /** Of those, connections without a certificate */
+  anonymous: number
+  anonymousPerAddress: number
+  /** Handshakes under way */
+  handshakes: number
+  handshakesPerAddress: number
+  handshakeMilliseconds: number
+  /** How long calls under way may take to end when the server does */
+  partingMilliseconds: number
+  /** New connections of one address */
+  perAddress: RateLimit
+}
+
+const defaultBounds: ConnectionBounds = {
+  connections: 10_000,
+  anonymous: 1_000,
+  anonymousPerAddress: 64,
+  handshakes: 1_024,
+  handshakesPerAddress: 64,
+  handshakeMilliseconds: 10_000,
+  partingMilliseconds: 5_000,
+  // A thousand agents behind one address, all at once after an outage.
+  perAddress: { name: 'node_connections', quota: 100, windowSeconds: 1, burst: 2_000 },
+}
+
+export interface NodeListener {
+  listen(host: string, port: number): Promise<{ address: string; port: number }>
+  /** New connections see the new identity; live ones stay as they are. */
+  renewIdentity(): void
+  /** Looks at every live connection again: whose chain is no longer good loses it. */
+  authenticateAgain(): void
+  connectionOf(name: string): NodeConnection | undefined
+  readonly size: number
+  /** Takes no more connections; resolves when those there are have ended, or after a while. */
+  stopListening(): Promise<void>
+  /** Cuts what is left. */
+  close(): Promise<void>
+}
+
+interface Live {
+  socket: TLSSocket
+  connection: NodeConnection
+}
+
+/** TLS for the node API: a certificate is asked for, never demanded, and checked by SPIFFE's rules rather than TLS's. */
+export function createNodeListener(options: NodeListenerOptions): NodeListener {
+  const bounds = { ...defaultBounds, ...options.bounds }
+  const live = new Map<string, Live>()
+  const sockets = new Set<Socket>()
+  const handshakes = new Counts()
+  const anonymous = new Counts()
+  const shaking = new Map<string, { address: string; shaken: () => void }>()
+  const limiter = createMemoryRateLimiter({ maximumKeys: 10_000 })
+  let made = 0
+
+  const tls = createTlsServer({
+    ...secureContext(options.identity()),
+    requestCert: true,
+    rejectUnauthorized: false,
+    ALPNProtocols: ['h2'],
+    handshakeTimeout: bounds.handshakeMilliseconds,
+  })
+  tls.on('secureConnection', (socket) => accept(socket))
+  // Node tells of a handshake that failed or took too long, and leaves the socket open.
+  tls.on('tlsClientError', (_error, socket) => socket.destroy())
+  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => admit(socket))
+
+  /** Before anything is computed for it. */
+  function admit(socket: Socket): void {
+    socket.on('error', () => {})
+    const address = addressOf(socket)
+    const key = addressKey(address)
+    if (
+      sockets.size >= bounds.connections ||
+      handshakes.total >= bounds.handshakes ||
+      handshakes.of(key) >= bounds.handshakesPerAddress ||
+      !limiter.take(bounds.perAddress, key).allowed
+    ) {
+      socket.destroy()
+      return
+    }
+    sockets.add(socket)
+    const shaken = handshakes.add(key)
+    const ends = endsOf(socket)
+    shaking.set(ends, { address, shaken })
+    socket.once('close', () => {
+      sockets.delete(socket)
+      shaking.delete(ends)
+      shaken()
+    })
+    tls.emit('connection', socket)
+  }
+
+  function accept(socket: TLSSocket): void {
+    socket.on('error', () => {})
+    const { address, shaken } = shaking.get(endsOf(socket)) ?? {}
+    if (address === undefined) return void socket.destroy()
+    shaken?.()
+    let peer: NodePeer | undefined
+    try {
+      // Tickets are off: a session that was resumed would prove nothing about now.
+      if (socket.isSessionReused() || socket.alpnProtocol !== 'h2') throw new Error('not a connection of this kind')
+      const chain = presentedChain(socket)
+      if (chain.length > 0) peer = options.authenticate(chain)
+    } catch {
+      socket.destroy()
+      return
+    }
+    if (!peer && !countAnonymous(socket, addressKey(address))) return
+    const name = `node-connection-${++made}`
+    const connection: NodeConnection = { name, address, peer }
+    nameSocket(socket, name)
+    live.set(name, { socket, connection })
+    socket.once('close', () => live.delete(name))
+    options.onConnection(socket, connection)
+  }
+
+  function countAnonymous(socket: TLSSocket, key: string): boolean {
+    if (anonymous.total >= bounds.anonymous || anonymous.of(key) >= bounds.anonymousPerAddress) {
+      socket.destroy()
+      return false
+    }
+    socket.once('close', anonymous.add(key))
+    return true
+  }
+
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          // Out of file descriptors, for one: the next connection may do better.
+          server.on('error', () => {})
+          resolve(server.address() as { address: string; port: number })
+        })
+      }),
+    renewIdentity() {
+      tls.setSecureContext(secureContext(options.identity()))
+    },
+    authenticateAgain() {
+      for (const { socket, connection } of live.values()) {
+        if (!connection.peer) continue
+        try {
+          options.authenticate(connection.peer.chain.map(({ der }) => der))
+        } catch {
+          socket.destroy()
+        }
+      }
+    },
+    connectionOf: (name) => live.get(name)?.connection,
+    get size() {
+      return sockets.size
+    },
+    async stopListening() {
+      server.close()
+      const end = performance.now() + bounds.partingMilliseconds
+      while (sockets.size > 0 && performance.now() < end) await sleep(20)
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      while (sockets.size > 0) await sleep(5)
+    },
+  }
+}
+
+/** Tickets would let a session outlive the certificates that both sides have shown. */
+function secureContext({ key, certificatesPem, authoritiesPem }: ServingIdentity): SecureContextOptions & TlsOptions {
+  return {
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: certificatesPem,
+    ca: [...authoritiesPem],
+    minVersion: 'TLSv1.2',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  }
+}
+
+function addressOf(socket: Socket): string {
+  const address = socket.remoteAddress ?? ''
+  return normaliseAddress(address) ?? address
+}
+
+/** Both ends of a connection: no two that live have the same. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}
+
+/** How many there are, in all and by key. */
+class Counts {
+  readonly #byKey = new Map<string, number>()
+  total = 0
+
+  of(key: string): number {
+    return this.#byKey.get(key) ?? 0
+  }
+
+  /** Returns what takes it off again, once. */
+  add(key: string): () => void {
+    this.total += 1
+    this.#byKey.set(key, this.of(key) + 1)
+    let counted = true
+    return () => {
+      if (!counted) return
+      counted = false
+      this.total -= 1
+      const left = this.of(key) - 1
+      if (left > 0) this.#byKey.set(key, left)
+      else this.#byKey.delete(key)
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import type { Administrator } from '../admin/administrator.ts'
+import { changeAs } from '../admin/change.ts'
+import type { Authority } from '../authority.ts'
+import { Problem } from '../http/problem.ts'
+import type { Database } from '../storage/store.ts'
+import type { NodeRow } from '../storage/workload-identity-tables.ts'
+
+/** @param id the agent's SPIFFE ID @throws Problem `not_found` */
+export async function findNode(database: Database, id: string): Promise<NodeRow> {
+  const row = await database.selectFrom('nodes').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!row) throw new Problem(404, 'not_found', 'there is no node with this SPIFFE ID')
+  return row
+}
+
+/**
+ * The agent gets nothing more, deletes its SVID and ends, and cannot attest again. Banning twice changes nothing.
+ * @throws Problem `not_found`
+ */
+export async function banNode(id: string, authority: Authority, administrator: Administrator): Promise<NodeRow> {
+  const present = await findNode(authority.store.database, id)
+  if (present.banned_at !== null) return present
+  return changeAs(administrator, authority, {
+    announces: { kind: 'node', id },
+    fact: { type: 'node.banned', target: `node/${id}` },
+    change: async (transaction, now) => {
+      const before = await findNode(transaction, id)
+      return transaction
+        .updateTable('nodes')
+        .set({ banned_at: before.banned_at ?? now, new_serial_number: null, new_expires_at: null, updated_at: now })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirstOrThrow()
+    },
+  })
+}
+
+/**
+ * Forgets the node: its agent must attest again, where it can. This is also how a ban is lifted.
+ * @throws Problem `not_found`
+ */
+export async function evictNode(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+  await findNode(authority.store.database, id)
+  await changeAs(administrator, authority, {
+    announces: { kind: 'node', id },
+    fact: { type: 'node.evicted', target: `node/${id}` },
+    change: async (transaction) => {
+      await findNode(transaction, id)
+      await transaction.deleteFrom('nodes').where('id', '=', id).execute()
+    },
+  })
+}

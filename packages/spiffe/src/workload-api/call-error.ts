@@ -1,0 +1,31 @@
+import { type ServiceError, status } from '@grpc/grpc-js'
+import { SpiffeError } from '../spiffe-error.ts'
+
+/** What a failed call of the Workload API means to a workload; a SpiffeError stays what it is. */
+export function callError(error: unknown, target: string): SpiffeError {
+  if (error instanceof SpiffeError) return error
+  const { code, details } = error as Partial<ServiceError>
+  const said = printable(details ?? String(error))
+  if (code === status.PERMISSION_DENIED) {
+    return new SpiffeError(
+      'no_identity',
+      `the agent at ${target} has no identity for this process (${said}); ask the operator for a registration entry, ` +
+        `or see why none matches with: countersign workload explain ${process.pid}`,
+      { cause: error },
+    )
+  }
+  if (code === status.INVALID_ARGUMENT) {
+    return new SpiffeError('invalid_configuration', `the agent at ${target} refused the request: ${said}`, {
+      cause: error,
+    })
+  }
+  return new SpiffeError(
+    'unavailable',
+    `no answer from the Workload API at ${target}: ${said}; is the agent running, and may this process open its socket?`,
+    { cause: error },
+  )
+}
+
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 300)
+}

@@ -42,6 +42,8 @@ export interface NodeApiOptions {
 export interface NodeApi {
   readonly address: string
   readonly port: number
+  /** How many are open just now */
+  readonly connections: number
   close(): Promise<void>
 }
 
@@ -108,7 +110,14 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   looking.unref()
   try {
     const { address, port } = await listener.listen(options.host, options.port)
-    return { address, port, close }
+    return {
+      address,
+      port,
+      get connections() {
+        return listener.size
+      },
+      close,
+    }
   } catch (error) {
     await close()
     throw error

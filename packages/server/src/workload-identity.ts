@@ -14,7 +14,7 @@ import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
 import type { FederatedBundles } from './trust-bundles/federated-bundles.ts'
-import { openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
+import { type BundleFetchSettings, openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
 
 export interface WorkloadIdentitySettings {
   trustDomain: string
@@ -27,6 +27,8 @@ export interface WorkloadIdentitySettings {
   upstream?: UpstreamFiles | undefined
   /** How often others are asked to fetch the bundle; default 5 minutes */
   bundleRefreshHintSeconds?: number
+  /** How the bundles of other trust domains are fetched */
+  bundleFetch?: BundleFetchSettings
 }
 
 export interface WorkloadIdentityContext {
@@ -74,7 +76,7 @@ export async function openWorkloadIdentity(
     refreshHintSeconds: bundleRefreshHintSeconds,
   })
   const { ca } = opened
-  const trustBundles = await openTrustBundles({ ...context, ca })
+  const trustBundles = await openTrustBundles({ ...context, ca, fetch: settings.bundleFetch })
   return {
     trustDomain,
     entries,

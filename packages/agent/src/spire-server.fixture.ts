@@ -120,7 +120,7 @@ export async function startFakeSpireServer(
     const der = authority.issuer.issue({
       publicKeyDer,
       serialNumber,
-      notBefore: nowSeconds() - Math.min(10, Math.ceil(lifetimeSeconds / 10)),
+      notBefore: nowSeconds() - 10,
       notAfter,
       uris: [id],
     })

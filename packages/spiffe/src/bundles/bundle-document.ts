@@ -73,8 +73,10 @@ function readKeys({ keys }: Members): Members[] {
   return keys
 }
 
-function readX509Authority({ use, kty, x5c }: Members): Certificate[] {
+function readX509Authority({ use, kty, x5c, d }: Members): Certificate[] {
   if (use !== 'x509-svid' || !isKnownType(kty)) return []
+  // A CA's private key has leaked; to go on as if nothing were would hide it.
+  if (d !== undefined) throw invalid('an X.509 entry holds a private key; publish only the public one, and replace it')
   // X509-SVID section 6.2: without a certificate the entry is ignored; of several the first counts.
   if (x5c === undefined || (Array.isArray(x5c) && x5c.length === 0)) return []
   const text = Array.isArray(x5c) ? x5c[0] : undefined

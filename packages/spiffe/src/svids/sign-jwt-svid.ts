@@ -21,8 +21,11 @@ export interface JwtSvidToSign {
 export function signJwtSvid({ id, audience, issuedAt, expiresAt, key, kid, issuer, jti }: JwtSvidToSign): string {
   if (id.path === '') throw invalid('the ID of a trust domain gets no JWT-SVID')
   if (audience.length === 0 || audience.includes('')) throw invalid('a JWT-SVID has an audience that is not empty')
+  if (!(issuedAt >= 0 && expiresAt > issuedAt)) throw invalid('a JWT-SVID expires after it is issued')
   const algorithm = signingAlgorithmOf(key)
-  if (algorithm !== 'ES256' && algorithm !== 'RS256') throw invalid('JWT-SVIDs are signed with EC P-256 or RSA keys')
+  if (key.type !== 'private' || (algorithm !== 'ES256' && algorithm !== 'RS256')) {
+    throw invalid('JWT-SVIDs are signed with private keys, EC P-256 or RSA')
+  }
   const claims = { iss: issuer, sub: id.toString(), aud: audience, iat: issuedAt, exp: expiresAt, jti }
   return createSigner({ algorithm, kid, key, type: 'JWT' }).sign(claims)
 }

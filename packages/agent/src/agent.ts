@@ -1,7 +1,10 @@
+import { SecretDiscoveryServiceService } from '@countersign/spiffe/protocol/envoy-secret'
 import { HealthService } from '@countersign/spiffe/protocol/health'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { SpiffeWorkloadAPIService } from '@countersign/spiffe/protocol/workload-api'
 import { Server } from '@grpc/grpc-js'
+import { serveAdminSocket } from './admin-socket/admin-socket.ts'
+import { explainProcess } from './admin-socket/explain.ts'
 import { AgentError, reasonOf } from './agent-error.ts'
 import { expiresAt } from './agent-identity/agent-identity.ts'
 import { NodeIdentity } from './agent-identity/node-identity.ts'
@@ -14,6 +17,7 @@ import { createEntryStore } from './entries/entry-store.ts'
 import { nodeAttestorFor } from './node-attestation/node-attestors.ts'
 import { createCallPeers } from './peer/peer-of-call.ts'
 import { createProcessWatch } from './process/process-watch.ts'
+import { secretDiscovery } from './sds/secret-discovery.ts'
 import { ServerLink } from './server-connection/server-link.ts'
 import { serveWorkloadSocket } from './sockets/workload-socket.ts'
 import { issueX509Svids } from './svids/issue-x509-svids.ts'
@@ -158,6 +162,7 @@ export function createAgent(options: AgentOptions): Agent {
     SpiffeWorkloadAPIService,
     workloadApi({ identities, jwtSvids, bundles, trustDomain, peers, clock, log }),
   )
+  grpc.addService(SecretDiscoveryServiceService, secretDiscovery({ identities, peers, clock, log }))
   const isServing = () => synchronizer.lastSuccess !== undefined && identity.isValid
   grpc.addService(
     HealthService,
@@ -167,19 +172,27 @@ export function createAgent(options: AgentOptions): Agent {
   const closers: (() => Promise<void>)[] = []
 
   async function start(): Promise<void> {
-    // The socket first: when it cannot be had, no join token is spent.
-    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log }))
     try {
+      // The sockets first: when they cannot be had, no join token is spent.
+      await openSockets()
       await identity.start()
     } catch (error) {
       await stop()
       throw error
     }
+    if (stopping) return
     const agentVersion = `countersign ${options.version ?? 'development'}`
     connection()
       .call(AgentService.postStatus, { currentBundleSerial: 0, agentVersion })
-      .catch((error) => log.info({ reason: reasonOf(error) }, 'the server did not take note of this agent’s version'))
+      .catch((error) => log.info({ reason: reasonOf(error) }, "the server did not take note of this agent's version"))
     void synchronizer.run()
+  }
+
+  async function openSockets(): Promise<void> {
+    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log }))
+    if (options.adminSocket === undefined) return
+    const explain = (pid: number) => explainProcess(pid, { identities, svids })
+    closers.push(await serveAdminSocket(options.adminSocket, { status, explain }))
   }
 
   let stopping: Promise<void> | undefined
@@ -202,7 +215,11 @@ export function createAgent(options: AgentOptions): Agent {
     stop,
     ready: synchronizer.first,
     removed: removed.promise,
-    status: () => ({
+    status,
+  }
+
+  function status(): AgentStatus {
+    return {
       trust_domain: trustDomain,
       spiffe_id: identity.current?.id ?? null,
       expires_at: identity.current ? expiresAt(identity.current) : null,
@@ -211,7 +228,7 @@ export function createAgent(options: AgentOptions): Agent {
       entries: entries.all().size,
       cached_svids: svids.size,
       workloads: holders.processes,
-    }),
+    }
   }
 }
 

@@ -76,7 +76,7 @@ export interface FakeSpireServer {
 }
 
 export async function startFakeSpireServer(
-  options: { trustDomain?: string; now?: () => number } = {},
+  options: { trustDomain?: string; now?: () => number; serverPath?: string } = {},
 ): Promise<FakeSpireServer> {
   const trustDomain = options.trustDomain ?? 'example.test'
   const now = options.now ?? Date.now
@@ -120,7 +120,7 @@ export async function startFakeSpireServer(
     const der = authority.issuer.issue({
       publicKeyDer,
       serialNumber,
-      notBefore: nowSeconds() - Math.min(10, Math.ceil(lifetimeSeconds / 10)),
+      notBefore: nowSeconds() - 10,
       notAfter,
       uris: [id],
     })
@@ -294,7 +294,7 @@ export async function startFakeSpireServer(
     grpc.addService(SVIDService, handlers.svid as never)
     grpc.addService(WorkloadsService, handlers.workloads as never)
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
-    const svid = authority.x509Svid('/spire/server', { lifetimeSeconds: 365 * 86_400 })
+    const svid = authority.x509Svid(options.serverPath ?? '/spire/server', { lifetimeSeconds: 365 * 86_400 })
     const sockets = new Set<TLSSocket>()
     const tls = createServer(
       {

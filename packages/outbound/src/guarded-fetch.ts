@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import type { DetailedPeerCertificate } from 'node:tls'
 import { checkedAddresses, fixedLookup, type LookupRules } from './checked-lookup.ts'
 import { OutboundError } from './outbound-error.ts'
 
@@ -12,7 +13,12 @@ export interface GuardedFetchOptions extends LookupRules {
   /** From the start to the last byte, name resolution included. Default 5,000. */
   timeoutMilliseconds?: number
   /** PEM certificates to trust instead of the system's. */
-  ca?: string | Buffer
+  ca?: string | Buffer | readonly string[]
+  /**
+   * Judges the server's certificate, which already leads to one of `ca`, in the place of the host's name. What it returns
+   * refuses the server before anything is sent. For servers that are known by something else than a name, such as a SPIFFE ID.
+   */
+  checkServerIdentity?: (certificate: DetailedPeerCertificate) => Error | undefined
   headers?: Record<string, string>
   /** Media types to ask for; a body of another type is refused. */
   accept?: readonly string[]
@@ -72,7 +78,7 @@ function openRequest(url: URL, addresses: LookupAddress[], options: GuardedFetch
     rejectUnauthorized: true,
     insecureHTTPParser: false,
     maxHeaderSize: 16_384,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...trustOf(options),
     headers: {
       'user-agent': 'countersign',
       accept: options.accept?.join(', ') ?? '*/*',
@@ -81,6 +87,20 @@ function openRequest(url: URL, addresses: LookupAddress[], options: GuardedFetch
       host: url.host,
     },
   })
+}
+
+function trustOf({ ca, checkServerIdentity }: GuardedFetchOptions) {
+  if (ca === undefined) return {}
+  const anchors = { ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? ca : [...ca] }
+  if (checkServerIdentity === undefined) return anchors
+  return {
+    ...anchors,
+    // An authority may be an intermediate one.
+    allowPartialTrustChain: true,
+    // Node hands over the chain as well, which its types do not say.
+    checkServerIdentity: (_host: string, certificate: object) =>
+      checkServerIdentity(certificate as DetailedPeerCertificate),
+  }
 }
 
 function exchange(request: ClientRequest, shown: string, options: GuardedFetchOptions): Promise<GuardedResponse> {

@@ -9,9 +9,12 @@ import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
 import { RegistrationEntries } from './registration-entries/registration-entries.ts'
+import { WithheldEntries } from './registration-entries/withheld-entries.ts'
 import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
+import type { FederatedBundles } from './trust-bundles/federated-bundles.ts'
+import { type BundleFetchSettings, openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
 
 export interface WorkloadIdentitySettings {
   trustDomain: string
@@ -24,6 +27,8 @@ export interface WorkloadIdentitySettings {
   upstream?: UpstreamFiles | undefined
   /** How often others are asked to fetch the bundle; default 5 minutes */
   bundleRefreshHintSeconds?: number
+  /** How the bundles of other trust domains are fetched */
+  bundleFetch?: BundleFetchSettings
 }
 
 export interface WorkloadIdentityContext {
@@ -40,11 +45,14 @@ export interface WorkloadIdentityContext {
 export interface WorkloadIdentity {
   readonly trustDomain: string
   readonly entries: RegistrationEntries
+  readonly withheld: WithheldEntries
   readonly nodes: NodeRegistry
   readonly nodeAttestors: readonly NodeAttestor[]
   readonly ca: CaAuthority
   /** What the life of the authorities depends on, for who changes it */
   readonly authorities: AuthorityContext
+  /** Bundles of other trust domains */
+  readonly federated: FederatedBundles
   readonly issuanceIds: IssuanceIds
   stop(): Promise<void>
 }
@@ -67,24 +75,40 @@ export async function openWorkloadIdentity(
     ...context,
     refreshHintSeconds: bundleRefreshHintSeconds,
   })
+  const { ca } = opened
+  const trustBundles = await openTrustBundles({ ...context, ca, fetch: settings.bundleFetch })
   return {
     trustDomain,
     entries,
+    withheld: new WithheldEntries({ index: entries.index, audit }),
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
-    ca: opened.authorities,
+    ca,
     authorities,
+    federated: trustBundles.federated,
     issuanceIds: issuanceId(masterKey),
-    stop: () => opened.stop(),
+    async stop() {
+      await trustBundles.stop()
+      await opened.stop()
+    },
   }
 }
 
 /** @throws Problem `no_trust_domain` where workload identity is not configured */
-export function trustDomainOf({ workloadIdentity }: { workloadIdentity: WorkloadIdentity | undefined }): string {
-  if (workloadIdentity) return workloadIdentity.trustDomain
+export function workloadIdentityOf({
+  workloadIdentity,
+}: {
+  workloadIdentity: WorkloadIdentity | undefined
+}): WorkloadIdentity {
+  if (workloadIdentity) return workloadIdentity
   throw new Problem(
     409,
     'no_trust_domain',
     'this server has no workload identity: set spiffe.trust_domain (COUNTERSIGN_SPIFFE_TRUST_DOMAIN) and start it again',
   )
+}
+
+/** @throws Problem `no_trust_domain` where workload identity is not configured */
+export function trustDomainOf(authority: { workloadIdentity: WorkloadIdentity | undefined }): string {
+  return workloadIdentityOf(authority).trustDomain
 }

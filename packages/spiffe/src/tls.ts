@@ -1,1 +1,7 @@
-export {}
+export { createHttp2Server, createHttpsServer, createTlsServer } from './tls/create-server.ts'
+export { httpsAgent } from './tls/https-agent.ts'
+export { type Peer, peerOf } from './tls/peer.ts'
+export { allowAny, allowId, allowIf, allowTrustDomain, type PeerAuthorizer } from './tls/peer-authorizer.ts'
+export { type ProtectOptions, protectServer, serverTlsOptions } from './tls/protect-server.ts'
+export { clientTlsOptions, type SecureConnectOptions, secureConnect } from './tls/secure-connect.ts'
+export type { TlsSource } from './tls/tls-source.ts'

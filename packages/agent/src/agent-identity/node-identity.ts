@@ -90,9 +90,7 @@ export class NodeIdentity {
     const standing = standingAfter(error)
     if (standing === 'undecided' || this.#stop.signal.aborted) return
     if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
-    await (this.#renewing ??= this.#attestAgain(error).finally(() => {
-      this.#renewing = undefined
-    }))
+    await this.#alone(() => this.#attestAgain(error))
   }
 
   stop(): void {
@@ -109,7 +107,8 @@ export class NodeIdentity {
       return false
     }
     bundles.replace(asReceived(stored.bundle))
-    this.#use(stored.identity)
+    // When it came is not known any more: by its certificate, or now.
+    this.#use(stored.identity, issuedAt(stored.identity) * 1000)
     log.info({ spiffe_id: stored.identity.id }, 'this agent goes on with its stored identity')
     return true
   }
@@ -159,10 +158,10 @@ export class NodeIdentity {
     }
   }
 
-  #use(identity: AgentIdentity): void {
+  #use(identity: AgentIdentity, receivedAt: number = this.#options.clock.now()): void {
     this.#current = identity
     this.#options.link.use(identity, this.#options.bundles.own()?.bundle.x509Authorities ?? [])
-    this.#planRenewal(renewalTime(issuedAt(identity), expiresAt(identity), this.#options.random))
+    this.#planRenewal(renewalTime(receivedAt, expiresAt(identity), this.#options.random))
   }
 
   /** Writes identity and bundle as they are now; the bundle alone changes too. */
@@ -187,8 +186,12 @@ export class NodeIdentity {
   }
 
   async #renewUntilDone(): Promise<void> {
-    if (this.#renewing !== undefined) return this.#renewing
-    this.#renewing = this.#renewLoop().finally(() => {
+    await this.#alone(() => this.#renewLoop())
+  }
+
+  /** One renewal or attestation at a time; who comes second waits for the first. */
+  #alone(step: () => Promise<void>): Promise<void> {
+    this.#renewing ??= step().finally(() => {
       this.#renewing = undefined
     })
     return this.#renewing

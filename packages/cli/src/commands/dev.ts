@@ -3,13 +3,21 @@ import { wrongUse } from '../cli-error.ts'
 import { leaf } from '../command.ts'
 import { serveUntilSignal } from '../serve-until-signal.ts'
 
+interface DevOptions {
+  port: number
+  dataDir: string
+  json?: boolean
+  withAgent?: boolean
+}
+
 export function devCommand(program: Command, description: string): void {
   leaf(program, 'dev', description, 'countersign dev --port 9000')
     .option('--port <port>', 'where to listen', portOption, 8080)
     .option('--data-dir <dir>', 'where to keep its data and secrets', '.countersign')
-    .action(async ({ port, dataDir, json = false }: { port: number; dataDir: string; json?: boolean }) => {
+    .option('--with-agent', 'also an agent on this machine, and an identity for what runs as your user')
+    .action(async ({ port, dataDir, json = false, withAgent = false }: DevOptions) => {
       const { runPlayground } = await import('../playground/run-playground.ts')
-      await serveUntilSignal(() => runPlayground({ port, dataDir, json }))
+      await serveUntilSignal(() => runPlayground({ port, dataDir, json, withAgent }))
     })
 }
 

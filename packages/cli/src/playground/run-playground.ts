@@ -10,15 +10,20 @@ export interface PlaygroundOptions {
   port: number
   dataDir: string
   json: boolean
+  /** Also an agent, and with it workload identity */
+  withAgent: boolean
 }
 
 /**
  * `countersign dev`: a whole server on this machine alone, with a demo client and a demo API, and a first call made.
  * @throws Error with a sentence when the port is busy or the data cannot be used
  */
-export async function runPlayground({ port, dataDir, json }: PlaygroundOptions): Promise<RunningServer> {
+export async function runPlayground({ port, dataDir, json, withAgent }: PlaygroundOptions): Promise<RunningServer> {
   const data = openDataDirectory(dataDir)
   const issuer = `http://localhost:${port}/`
+  // Most playgrounds have no agent: what it is made of is not loaded for them.
+  const agentModule = withAgent ? await import('./agent.ts') : undefined
+  const nodes = await agentModule?.nodeSettings(data.directory)
   // Settings of a production server in the environment are not the playground's.
   const config = loadConfig({
     environment: {
@@ -29,11 +34,13 @@ export async function runPlayground({ port, dataDir, json }: PlaygroundOptions):
       COUNTERSIGN_MASTER_KEY: data.masterKey,
       COUNTERSIGN_LOG_LEVEL: process.env.COUNTERSIGN_LOG_LEVEL ?? 'warn',
       COUNTERSIGN_RATE_LIMITS: process.env.COUNTERSIGN_RATE_LIMITS,
+      ...nodes?.environment,
     },
   })
   const logger = pino({ level: config.log_level, base: undefined }, pino.destination({ dest: 2, sync: true }))
   const server = await startServer(config, logger, async (app, authority) => {
     await seed(authority, data)
+    if (nodes) await agentModule?.seedEntry(authority, nodes.node)
     await demoApi(app, issuer, { id: demoApiClientId, secret: data.demoApiSecret })
   }).catch((error) => {
     throw explain(error, port)
@@ -44,6 +51,17 @@ export async function runPlayground({ port, dataDir, json }: PlaygroundOptions):
       admin: { client_id: adminClientId, client_secret: data.adminSecret },
       client: { client_id: demoClientId, client_secret: data.demoSecret },
       api: { url: `http://localhost:${port}${demoPath}`, audience: demoAudience, scopes: ['read:orders'] },
+    }
+    const agent =
+      nodes && (await agentModule?.startAgent(server, { issuer, directory: data.directory, ...nodes, logger }))
+    if (agent) {
+      const { stop, ...agentSummary } = agent
+      summary.agent = agentSummary
+      const { close } = server
+      server.close = async () => {
+        await stop()
+        await close()
+      }
     }
     const first = await firstCall(summary)
     process.stdout.write(json ? `${JSON.stringify(summary)}\n` : welcome(summary, data, first))

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { formatDuration } from '../duration.ts'
+import type { AgentSummary } from './agent.ts'
 import type { PlaygroundData } from './data-directory.ts'
 
 /** What a program that starts the playground reads: one line of JSON on stdout. */
@@ -8,6 +9,7 @@ export interface PlaygroundSummary {
   admin: { client_id: string; client_secret: string }
   client: { client_id: string; client_secret: string }
   api: { url: string; audience: string; scopes: string[] }
+  agent?: AgentSummary
 }
 
 export interface FirstCall {
@@ -21,7 +23,7 @@ export function welcome(summary: PlaygroundSummary, data: PlaygroundData, first:
   const bold = (text: string) => paint('bold', text)
   const dim = (text: string) => paint('dim', text)
   const ok = paint('green', '✓')
-  const { issuer, admin, client, api } = summary
+  const { issuer, admin, client, api, agent } = summary
   const url = issuer.replace(/\/$/, '')
   return `
 ${bold('Countersign playground')} at ${bold(issuer)}   ${dim(`data in ${data.directory}`)}
@@ -47,8 +49,21 @@ ${bold('Administer it')}   ${dim(`admin client: ${admin.client_id}; the API is d
   npx countersign client create --id svc-billing
   npx countersign client grant svc-billing --api ${api.audience} --scope read:orders
   npx countersign audit tail
-
+${agent === undefined ? '' : withoutSecret(agent, data)}
 ${dim('Ctrl-C ends it; the data stay.')}
+`
+}
+
+/** What there is to try with an agent on this machine. */
+function withoutSecret({ socket, spiffe_id }: AgentSummary, { directory }: PlaygroundData): string {
+  return `
+${paint('bold', 'An identity without a secret')}   ${paint('dim', `what runs as your user is ${spiffe_id}`)}
+  export SPIFFE_ENDPOINT_SOCKET=${socket}
+  npx countersign svid fetch x509
+  npx countersign svid fetch jwt --audience https://orders.example.com
+  npx countersign svid watch
+  npx countersign workload explain $$ --agent ${directory}/agent-admin.sock
+  npx countersign workload list
 `
 }
 

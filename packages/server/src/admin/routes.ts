@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { serializerCompiler } from 'fastify-type-provider-zod'
 import { apiRoutes } from '../apis/routes.ts'
 import { auditRoutes } from '../audit/routes.ts'
+import { certificateAuthorityRoutes } from '../certificate-authorities/routes.ts'
+import { certificateRoutes } from '../certificates/routes.ts'
 import { grantRoutes } from '../clients/grant-routes.ts'
 import { keyRoutes } from '../clients/key-routes.ts'
 import { clientRoutes } from '../clients/routes.ts'
@@ -13,6 +15,7 @@ import { entryRoutes } from '../registration-entries/routes.ts'
 import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
+import { trustBundleRoutes } from '../trust-bundles/routes.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
 import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
 import { docsPage, docsPolicy } from './docs-page.ts'
@@ -33,6 +36,9 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
+  certificateAuthorityRoutes,
+  trustBundleRoutes,
+  certificateRoutes,
   entryRoutes,
   nodeRoutes,
   joinTokenRoutes,

@@ -5,8 +5,7 @@ import { CertificateAuthorities } from './certificate-authorities.ts'
 import { ensureAuthority, tendAuthorities } from './lifecycle.ts'
 
 export interface OpenedCertificateAuthorities {
-  readonly authorities: CertificateAuthorities
-  readonly context: AuthorityContext
+  readonly ca: CertificateAuthorities
   stop(): Promise<void>
 }
 
@@ -21,7 +20,7 @@ export async function openCertificateAuthorities(
   const { feed, onError, refreshHintSeconds } = options
   const { store, masterKey, trustDomain } = context
   for (const kind of authorityKinds) await ensureAuthority(kind, context)
-  const authorities = new CertificateAuthorities({
+  const ca = new CertificateAuthorities({
     store,
     feed,
     masterKey,
@@ -29,7 +28,7 @@ export async function openCertificateAuthorities(
     ...(refreshHintSeconds !== undefined && { refreshHintSeconds }),
     onError: (error) => onError?.('reading the certificate authorities', error),
   })
-  await authorities.load()
+  await ca.load()
   let tending: Promise<void> | undefined
   const timer = setInterval(() => {
     tending ??= tendAuthorities(context)
@@ -40,8 +39,7 @@ export async function openCertificateAuthorities(
   }, tendMilliseconds(context))
   timer.unref()
   return {
-    authorities,
-    context,
+    ca,
     async stop() {
       clearInterval(timer)
       await tending

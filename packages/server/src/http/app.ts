@@ -14,6 +14,7 @@ import { revocationRoutes } from '../revocation/routes.ts'
 import { serviceKeySetRoute } from '../services/key-set-route.ts'
 import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+import { bundleRoute } from '../trust-bundles/bundle-route.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
 import { speakOAuth } from './oauth.ts'
@@ -87,6 +88,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   answerWithProblems(app)
   discoveryRoutes(app, authority)
   serviceKeySetRoute(app, authority)
+  bundleRoute(app, authority)
   healthRoutes(app, authority, () => closing || options.isDraining?.() === true)
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })

@@ -6,6 +6,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 export interface KeySet {
   text: string
   etag: string
+  /** Default 300 */
+  maximumAgeSeconds?: number
 }
 
 export function createKeySet(keys: readonly PublicJwk[]): KeySet {
@@ -14,8 +16,9 @@ export function createKeySet(keys: readonly PublicJwk[]): KeySet {
 }
 
 /** Verifiers ask again and again for what seldom changes. */
-export function sendKeySet(request: FastifyRequest, reply: FastifyReply, { text, etag }: KeySet): FastifyReply {
-  reply.header('cache-control', 'public, max-age=300').header('etag', etag)
+export function sendKeySet(request: FastifyRequest, reply: FastifyReply, set: KeySet): FastifyReply {
+  const { text, etag, maximumAgeSeconds = 300 } = set
+  reply.header('cache-control', `public, max-age=${maximumAgeSeconds}`).header('etag', etag)
   if (isKnown(request.headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.type('application/json').send(text)
 }

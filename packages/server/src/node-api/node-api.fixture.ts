@@ -1,13 +1,18 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { createMemoryRateLimiter } from '@countersign/limits'
-import { createCertificateRequest, parseCertificate, toPem } from '@countersign/spiffe'
+import { createCertificateRequest, type LeafTemplate, parseCertificate, toPem } from '@countersign/spiffe'
 import { WorkloadsClient } from '@countersign/spiffe/protocol/countersign-agent'
 import { HealthClient } from '@countersign/spiffe/protocol/health'
+import { Status } from '@countersign/spiffe/protocol/rpc-status'
 import { AgentClient } from '@countersign/spiffe/protocol/spire-agent'
 import { BundleClient } from '@countersign/spiffe/protocol/spire-bundle'
 import { EntryClient } from '@countersign/spiffe/protocol/spire-entry'
 import { SVIDClient } from '@countersign/spiffe/protocol/spire-svid'
-import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
+import {
+  PermissionDeniedDetails,
+  PermissionDeniedDetails_Reason,
+  type X509SVID,
+} from '@countersign/spiffe/protocol/spire-types'
 import {
   type CallOptions,
   type ClientDuplexStream,
@@ -16,6 +21,7 @@ import {
   type Interceptor,
   Metadata,
   type ServiceError,
+  status,
 } from '@grpc/grpc-js'
 import { createJoinToken } from '../nodes/manage-join-tokens.ts'
 import { createEntry } from '../registration-entries/manage-entries.ts'
@@ -89,9 +95,10 @@ export async function startTestNodeServer(
   }
 }
 
-export function newKey(): { key: KeyObject; csr: Buffer } {
+/** @param names what the request names beside the key */
+export function newKey(names: { uris?: string[]; dnsNames?: string[] } = {}): { key: KeyObject; csr: Buffer } {
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return { key, csr: createCertificateRequest({ key, organization: 'SPIRE', country: 'US' }) }
+  return { key, csr: createCertificateRequest({ key, organization: 'SPIRE', country: 'US', ...names }) }
 }
 
 export interface TestIdentity {
@@ -216,4 +223,42 @@ export function nextMessage<T>(
     call.on('error', () => {})
     call.resume()
   })
+}
+
+/** What a call was refused with: code, message, and the reason from the details that SPIRE's agents read. */
+export async function refusal(call: Promise<unknown>): Promise<{ code: string; message: string; reason?: string }> {
+  try {
+    await call
+  } catch (error) {
+    const { code, details, metadata } = error as ServiceError
+    const told = metadata?.get('grpc-status-details-bin')[0] as Buffer | undefined
+    const [any] = told ? Status.decode(told).details : []
+    const reason = any && PermissionDeniedDetails.decode(any.value).reason
+    const names = Object.entries(PermissionDeniedDetails_Reason).find(([, value]) => value === reason)
+    return { code: status[code] ?? String(error), message: details, ...(names && { reason: names[0] }) }
+  }
+  throw new Error('it was not refused')
+}
+
+/** An identity with a certificate of the trust domain's own CA that the server never gave out. */
+export function forgedIdentity(
+  server: TestNodeServer,
+  leaf: Partial<LeafTemplate>,
+  chain: readonly Buffer[] = [],
+): TestIdentity {
+  const { key } = newKey()
+  const now = server.server.authority.now()
+  const der = server.server.authority.workloadIdentity!.ca.issuer().issue({
+    publicKeyDer: createPublicKey(key).export({ type: 'spki', format: 'der' }),
+    serialNumber: Buffer.concat([Buffer.from([0x40]), randomBytes(15)]),
+    notBefore: now - 10,
+    notAfter: now + 600,
+    uris: [`spiffe://${trustDomain}/spire/agent/join_token/forged`],
+    ...leaf,
+  })
+  return identityOf(key, [der, ...chain])
+}
+
+export function identityOf(key: KeyObject, certChain: Buffer[]): TestIdentity {
+  return { key, svid: { certChain, id: undefined, expiresAt: 0, hint: '' } }
 }

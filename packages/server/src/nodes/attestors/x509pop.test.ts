@@ -234,7 +234,7 @@ describe('x509pop takes for no proof', () => {
   })
 
   it('an answer that was right before', async () => {
-    let kept = Buffer.alloc(0)
+    let kept: Buffer = Buffer.alloc(0)
     const keep = async (challenge: Buffer) => {
       kept = await answering(leaf.key)(challenge)
       return kept

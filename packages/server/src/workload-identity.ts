@@ -9,6 +9,7 @@ import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
 import { RegistrationEntries } from './registration-entries/registration-entries.ts'
+import { WithheldEntries } from './registration-entries/withheld-entries.ts'
 import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
@@ -44,6 +45,7 @@ export interface WorkloadIdentityContext {
 export interface WorkloadIdentity {
   readonly trustDomain: string
   readonly entries: RegistrationEntries
+  readonly withheld: WithheldEntries
   readonly nodes: NodeRegistry
   readonly nodeAttestors: readonly NodeAttestor[]
   readonly ca: CaAuthority
@@ -78,6 +80,7 @@ export async function openWorkloadIdentity(
   return {
     trustDomain,
     entries,
+    withheld: new WithheldEntries({ index: entries.index, audit }),
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
     ca,

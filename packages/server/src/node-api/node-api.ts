@@ -65,7 +65,6 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const context: NodeApiContext = {
     ...identity,
     entries: identity.entries.index,
-    federated: { get: () => undefined },
     lifetimes,
     jwtIssuer: options.jwtIssuer,
     limits: options.limits

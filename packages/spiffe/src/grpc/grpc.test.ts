@@ -87,6 +87,15 @@ describe('a gRPC server and client', () => {
     expect(await check(anew)).toBe('OK')
   })
 
+  it('begin when the server gets its identity, which may be after it listens', async () => {
+    const late = testSource(authority, '/orders')
+    late.set(undefined)
+    const { port } = await serve(allowAny(), {}, late)
+    expect(await check(clientOf(port, grpcChannelCredentials(billing, allowAny())))).toBe('UNAVAILABLE')
+    late.rotate()
+    expect(await check(clientOf(port, grpcChannelCredentials(billing, allowAny())))).toBe('OK')
+  })
+
   it('stop while the server has no identity, and go on when it has one again', async () => {
     const rotating = testSource(authority, '/orders')
     const { port } = await serve(allowAny(), {}, rotating)

@@ -11,9 +11,7 @@ import { peerInterceptor } from './peer-interceptor.ts'
 /**
  * Credentials for servers of grpc-js (`server.bindAsync`): new connections see the newest identity at once, and no handler
  * runs for a client that is not verified (UNAUTHENTICATED) or that `authorize` does not let in (PERMISSION_DENIED).
- * `peerOf(call)` says who it is. Connections drain and end as those of `protectServer`.
- *
- * @throws SpiffeError what the source throws when it has no identity yet
+ * `peerOf(call)` says who it is. Connections drain and end as those of `protectServer`; without an identity there are none.
  */
 export function grpcServerCredentials(
   source: TlsSource,
@@ -33,7 +31,7 @@ class SpiffeServerCredentials extends ServerCredentials {
   #forget: (() => void) | undefined
 
   constructor(source: TlsSource, authorize: PeerAuthorizer, options: ProtectOptions) {
-    super({ requestCert: true, rejectUnauthorized: true }, TlsMaterial.of(source).options())
+    super({ requestCert: true, rejectUnauthorized: true })
     this.#source = source
     this.#rules = { purpose: 'client', isRevoked: options.isRevoked, now: options.now }
     const judge = judgeSessions(source, authorize, this.#rules, {
@@ -52,9 +50,10 @@ class SpiffeServerCredentials extends ServerCredentials {
   override _addWatcher(watcher: Watcher): void {
     super._addWatcher(watcher)
     if (this.#forget) return
+    const material = TlsMaterial.of(this.#source)
     this.#live = new LiveConnections(this.#source, this.#rules)
-    this.#forget = this.#source.onUpdate(() => this.#renew())
-    this.#renew()
+    this.#forget = this.#source.onUpdate(() => this.#renew(material))
+    this.#renew(material)
   }
 
   override _removeWatcher(watcher: Watcher): void {
@@ -69,9 +68,9 @@ class SpiffeServerCredentials extends ServerCredentials {
     return other === this
   }
 
-  #renew(): void {
+  #renew(material: TlsMaterial): void {
     try {
-      this.updateSecureContextOptions(TlsMaterial.of(this.#source).options())
+      this.updateSecureContextOptions(material.options())
     } catch {
       // grpc-js drops connections until there are options again.
       this.updateSecureContextOptions(null)

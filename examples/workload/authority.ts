@@ -49,11 +49,11 @@ export async function startAuthority(folder: string): Promise<Authority> {
   try {
     await answers(authority, `${issuer}readyz`)
     const { token, agent_id } = await countersign<{ token: string; agent_id: string }>('node', 'token', 'create')
-    const bundle = await countersign<{ bundle: object }>('bundle', 'show')
+    const bundle = await countersign<object>('bundle', 'show')
     const tokenFile = join(folder, 'join-token')
     const bundleFile = join(folder, 'bundle.json')
     writeFileSync(tokenFile, token, { mode: 0o600 })
-    writeFileSync(bundleFile, JSON.stringify(bundle.bundle))
+    writeFileSync(bundleFile, JSON.stringify(bundle))
     const sockets = join(folder, 'agent')
     mkdirSync(sockets, { mode: 0o755 })
     const agent = new Program('agent', program, ['agent'], {

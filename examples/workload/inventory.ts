@@ -1,10 +1,9 @@
 // The called service: HTTPS with its own SVID, for callers that show theirs. It was given no secret.
-import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { createClient } from '@countersign/client'
 import { createGuard } from '@countersign/guard'
 import { guardNode } from '@countersign/guard/node'
-import { allowTrustDomain, keepServerFresh, serverTlsOptions } from '@countersign/spiffe/tls'
+import { allowTrustDomain, createHttpsServer } from '@countersign/spiffe/tls'
 import { createJwtSource, createX509Source } from '@countersign/spiffe/workload-api'
 
 const issuer = process.env.ISSUER!
@@ -32,8 +31,8 @@ const handler = guardNode(guard, {}, (request, response) => {
   response.setHeader('content-type', 'application/json')
   response.end(JSON.stringify({ left: 3, seen: request.caller.spiffeId }))
 })
-const server = createServer(serverTlsOptions(identity, allowTrustDomain('shop.example')), handler)
-keepServerFresh(server, identity)
+// Whoever has an identity of the shop may connect; what he may do is for the guard to say.
+const server = createHttpsServer(identity, allowTrustDomain('shop.example'), handler)
 identity.onUpdate(() => say('rotated', { serial: identity.svid().certificates[0]?.serialNumber }))
 server.listen(0, '127.0.0.1', () => say('listening', { port: (server.address() as AddressInfo).port }))
 

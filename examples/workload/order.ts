@@ -1,6 +1,7 @@
 // The calling service: asks inventory for stock without pause, each call on a connection of its own.
 
-import { allowId, undiciDispatcher } from '@countersign/spiffe/tls'
+import { allowId } from '@countersign/spiffe/tls'
+import { undiciDispatcher } from '@countersign/spiffe/undici'
 import { createX509Source } from '@countersign/spiffe/workload-api'
 import { request } from 'undici'
 

@@ -23,7 +23,12 @@ export interface AccessTokenRules {
 /** An access token that holds, with what a later look at it needs. */
 export interface VerifiedToken {
   readonly caller: Caller
-  readonly revocable: RevocableToken
+  /** For an access token. */
+  readonly revocable?: RevocableToken
+  /** For a JWT-SVID. */
+  readonly revocableSvid?: { readonly jti?: string; readonly kid?: string }
+  /** The certificate (`x5t#S256`) that the caller must prove (RFC 8705 section 3). */
+  readonly boundTo?: string
   /** Seconds since the epoch. */
   readonly expiresAt: number
 }
@@ -90,15 +95,22 @@ function checkWithKey(
     },
     nowMilliseconds / 1000,
   )
-  refuseUnprovenKey(claims)
+  const boundTo = boundThumbprint(claims.cnf)
   const caller = toCaller(claims, key, issuer, rules.audiences)
   const { iss, jti, client_id, iat, exp } = claims
-  return { caller, revocable: { iss, jti, client_id, iat, kid: caller.credentialId }, expiresAt: exp }
+  return { caller, boundTo, revocable: { iss, jti, client_id, iat, kid: caller.credentialId }, expiresAt: exp }
 }
 
-/** A token bound to a key is worth nothing without the proof of that key (RFC 9449 section 7.1, RFC 8705 section 3). */
-function refuseUnprovenKey(claims: AccessTokenClaims): void {
-  if (claims.cnf !== undefined) throw new TokenError('invalid_claim', 'the token is bound to a key', 'cnf')
+/**
+ * The certificate that a token is bound to. A token bound to anything else is worth nothing here, since nothing here proves
+ * it (RFC 9449 section 7.1). Throws TokenError.
+ */
+export function boundThumbprint(confirmation: unknown): string | undefined {
+  if (confirmation === undefined) return undefined
+  const { 'x5t#S256': thumbprint, ...others } = (confirmation ?? {}) as Record<string, unknown>
+  const isThumbprint = typeof thumbprint === 'string' && /^[A-Za-z0-9_-]{43}$/.test(thumbprint)
+  if (isThumbprint && Object.keys(others).length === 0) return thumbprint
+  throw new TokenError('invalid_claim', 'the token is bound to a key that is not proven here', 'cnf')
 }
 
 /** The tokens of one client, and of most clients, carry one of a few scope texts. */
@@ -131,6 +143,7 @@ function toCaller(
     tokenId: claims.jti,
     expiresAt: claims.exp,
     ...(typeof claims.tenant === 'string' ? { tenant: claims.tenant } : {}),
+    ...(claims.cnf === undefined ? {} : { confirmation: claims.cnf }),
     claims,
   }
   return deepFreeze(caller)

@@ -10,6 +10,10 @@ export interface RequestLike {
   readonly method?: string
   /** Reads the content and leaves the same bytes for whoever reads it next. Service tokens are checked against it. */
   readonly readContent?: (maximumBytes: number) => Promise<Uint8Array>
+  /** The connection: of a TLS one the guard reads the client's certificate. Requests of node:http have it. */
+  readonly socket?: object
+  /** The client's certificates as DER, leaf first, where there is no `socket` and TLS has seen the private key used. */
+  readonly peerCertificates?: readonly Uint8Array[]
   /** What stands for the request, where this object is made for one look at it. */
   readonly incoming?: object
 }

@@ -22,6 +22,12 @@ export function bearerChallenge(refusal: Refusal): string {
   return `Bearer ${parameters.join(', ')}`
 }
 
+/** Where only a client certificate will do: no scheme is registered for it, and RFC 9110 section 15.5.2 wants one. */
+export function certificateChallenge({ code, message, realm }: Refusal): string {
+  const error = code === 'missing_credential' ? '' : `, error="${code}", error_description="${quotable(message)}"`
+  return `Certificate realm="${quotable(realm)}"${error}`
+}
+
 /** The `WWW-Authenticate` value for a refused service token. */
 export function serviceTokenChallenge({ code, message }: Pick<Refusal, 'code' | 'message'>): string {
   return `M2M error="${code}", error_description="${quotable(message)}"`

@@ -4,7 +4,7 @@ import type { Caller } from './caller.ts'
 import type { Guard } from './guard.ts'
 import { GuardConfigurationError, GuardError } from './guard-error.ts'
 import { nodeRequest } from './node-request.ts'
-import { checkRequirement, type Requirement, type ServiceTokenMode } from './requirement.ts'
+import { type CredentialMode, checkRequirement, type Requirement, type ServiceTokenMode } from './requirement.ts'
 import { dropInboundPayload, payloadOf } from './service-token/inbound-payload.ts'
 import type { ServiceTokenPayload } from './service-token/service-caller.ts'
 
@@ -22,6 +22,10 @@ declare module 'fastify' {
     anyScope?: readonly string[]
     /** Whether a service token is needed, or looked at. */
     serviceToken?: ServiceTokenMode
+    /** Whether a client certificate is needed, or looked at. */
+    mtls?: CredentialMode
+    /** Whether a Bearer token is needed, or looked at. */
+    bearer?: CredentialMode
     /** True opens the route to anybody, without a look at his credential. */
     anonymous?: boolean
   }
@@ -86,6 +90,8 @@ interface RouteConfig {
   scopes?: readonly string[]
   anyScope?: readonly string[]
   serviceToken?: ServiceTokenMode
+  mtls?: CredentialMode
+  bearer?: CredentialMode
   anonymous?: boolean
 }
 
@@ -94,15 +100,17 @@ function requirementOf(config: RouteConfig = {}): Requirement | 'anonymous' {
   const known = requirements.get(config)
   if (known !== undefined) return known
   if ('scope' in config) throw new GuardConfigurationError('a route\'s config has "scopes", a list; not "scope"')
-  const { scopes, anyScope, serviceToken, anonymous } = config
+  const { scopes, anyScope, serviceToken, mtls, bearer, anonymous } = config
   const requirement = {
     ...(scopes ? { scopes } : {}),
     ...(anyScope ? { anyScope } : {}),
     ...(serviceToken ? { serviceToken } : {}),
+    ...(mtls ? { mtls } : {}),
+    ...(bearer ? { bearer } : {}),
   }
   checkRequirement(requirement)
-  if (anonymous === true && (scopes ?? anyScope ?? serviceToken))
-    throw new GuardConfigurationError('a route cannot be anonymous and need scopes or a service token')
+  if (anonymous === true && Object.keys(requirement).length > 0)
+    throw new GuardConfigurationError('a route cannot be anonymous and need scopes or a credential')
   const found = anonymous === true ? 'anonymous' : requirement
   requirements.set(config, found)
   return found

@@ -1,11 +1,12 @@
 import { STATUS_CODES } from 'node:http'
-import { bearerChallenge, serviceTokenChallenge } from './challenge.ts'
+import { bearerChallenge, certificateChallenge, serviceTokenChallenge } from './challenge.ts'
 
 export type GuardErrorCode =
   | 'missing_credential'
   | 'invalid_token'
   | 'invalid_request'
   | 'insufficient_scope'
+  | 'caller_not_allowed'
   | 'unavailable'
   | 'InvalidM2MToken'
   | 'RequiresM2MToken'
@@ -32,6 +33,8 @@ export interface GuardErrorDetails {
   /** The scopes that the route asks for. */
   scopes?: readonly string[]
   retryAfterSeconds?: number
+  /** Default true. */
+  takesBearer?: boolean
   /** Where the code alone does not say it. */
   status?: 401 | 403
   cause?: unknown
@@ -45,6 +48,8 @@ export class GuardError extends Error {
   readonly realm: string
   readonly scopes: readonly string[]
   readonly retryAfterSeconds: number | undefined
+  /** False where the guard takes certificates and no Bearer token. */
+  readonly takesBearer: boolean
 
   constructor(details: GuardErrorDetails) {
     super(details.message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -55,6 +60,7 @@ export class GuardError extends Error {
     this.realm = details.realm
     this.scopes = details.scopes ?? []
     this.retryAfterSeconds = details.retryAfterSeconds
+    this.takesBearer = details.takesBearer ?? true
   }
 
   /** The body of the answer. */
@@ -86,6 +92,7 @@ export class GuardError extends Error {
 function challengeOf(error: GuardError): string | undefined {
   switch (error.code) {
     case 'unavailable':
+    case 'caller_not_allowed':
     case 'body_too_large':
     case 'body_already_read':
       return undefined
@@ -93,7 +100,7 @@ function challengeOf(error: GuardError): string | undefined {
     case 'RequiresM2MToken':
       return serviceTokenChallenge(error)
     default:
-      return bearerChallenge(error)
+      return error.takesBearer ? bearerChallenge(error) : certificateChallenge(error)
   }
 }
 
@@ -108,6 +115,7 @@ const statusOf = {
   invalid_token: 401,
   invalid_request: 400,
   insufficient_scope: 403,
+  caller_not_allowed: 403,
   unavailable: 503,
   InvalidM2MToken: 401,
   RequiresM2MToken: 401,

@@ -4,6 +4,10 @@ import type { AccessTokenRules } from './access-token.ts'
 import type { RequestLike } from './bearer-token.ts'
 import type { Caller } from './caller.ts'
 import { GuardConfigurationError, type GuardError } from './guard-error.ts'
+import { type JwtSvidOptions, type JwtSvidSettings, readJwtSvidOptions } from './jwt-svid/jwt-svid-options.ts'
+import { type MtlsOptions, type MtlsSettings, readMtlsOptions } from './mtls/mtls-options.ts'
+import { type CertificateProxyOptions, createCertificateProxy } from './peer-certificate/certificate-proxy.ts'
+import { createFindPeerCertificate, type FindPeerCertificate } from './peer-certificate/peer-certificates.ts'
 import { createRevocationFeed, type RevocationFeedOptions } from './revocation/revocation-feed.ts'
 import type { RevocationSource } from './revocation/revocation-source.ts'
 import type { ServiceTokenOptions } from './service-token/service-token-options.ts'
@@ -12,12 +16,21 @@ import { type IssuerOptions, type TrustedIssuer, trustIssuer } from './trusted-i
 import { createVerifiedTokens, noVerifiedTokens, type VerifiedTokens } from './verified-tokens.ts'
 
 export interface GuardOptions {
-  /** Whose tokens are taken: names exactly as in `iss`, or names with where their keys are. Needed unless `serviceTokens` is given. */
+  /**
+   * Whose access tokens are taken: names exactly as in `iss`, or names with where their keys are. Needed unless `serviceTokens`,
+   * `mtls` or `jwtSvid` is given.
+   */
   readonly issuer?: string | IssuerOptions | readonly (string | IssuerOptions)[]
   /** The names of this API; a token must carry one of them in `aud`. Needed with `issuer`. */
   readonly audience?: string | readonly string[]
   /** Takes request-bound service tokens, too or only. */
   readonly serviceTokens?: ServiceTokenOptions | ServiceTokenVerifier
+  /** Takes callers by the certificate of their connection, too or only. */
+  readonly mtls?: MtlsOptions
+  /** Takes JWT-SVIDs as Bearer tokens, too or only. */
+  readonly jwtSvid?: JwtSvidOptions
+  /** A proxy that ends TLS and tells of the client's certificate in a header. */
+  readonly certificateProxy?: CertificateProxyOptions
   /** How far the clocks may be apart. Default 5, at most 60. */
   readonly leewaySeconds?: number
   /** Default: every asymmetric algorithm that is supported. */
@@ -59,6 +72,9 @@ export interface GuardSettings {
   readonly known: VerifiedTokens
   readonly revocations: RevocationSource | undefined
   readonly serviceTokens: ServiceTokenVerifier | undefined
+  readonly mtls: MtlsSettings | undefined
+  readonly jwtSvid: JwtSvidSettings | undefined
+  readonly findPeerCertificate: FindPeerCertificate
   readonly now: () => number
   readonly onAccept: GuardOptions['onAccept']
   readonly onRefusal: GuardOptions['onRefusal']
@@ -67,15 +83,20 @@ export interface GuardSettings {
 /** The options with defaults filled in. Throws GuardConfigurationError for what cannot be safe. */
 export function readGuardOptions(options: GuardOptions): GuardSettings {
   const serviceTokens = readServiceTokens(options)
-  const takesAccessTokens =
-    serviceTokens === undefined || options.issuer !== undefined || options.audience !== undefined
-  const audiences = takesAccessTokens ? namesOf(options.audience, 'audience') : []
+  const takesAccessTokens = namesIssuer(options)
+  const audiences = takesAccessTokens || options.audience !== undefined ? namesOf(options.audience, 'audience') : []
   const issuers = takesAccessTokens ? readIssuers(options) : noIssuers
-  const { tokenCacheSize = 100_000, tokenCacheSeconds = 60 } = options
+  const mtls = options.mtls && readMtlsOptions(options.mtls)
+  const jwtSvid = options.jwtSvid && readJwtSvidOptions(options.jwtSvid, audiences)
+  const { tokenCacheSize = 100_000, tokenCacheSeconds = 60, certificateProxy, now = Date.now } = options
+  const proxy = certificateProxy && createCertificateProxy(certificateProxy, mtls?.bundles)
   return {
     rules: { issuers, audiences, leewaySeconds: inRange(options.leewaySeconds ?? 5, 0, 60, 'leewaySeconds') },
-    realm: options.realm ?? audiences[0] ?? serviceTokens!.name,
+    realm: options.realm ?? audiences[0] ?? serviceTokens?.name ?? jwtSvid?.audiences[0] ?? 'mtls',
     serviceTokens,
+    mtls,
+    jwtSvid,
+    findPeerCertificate: createFindPeerCertificate(proxy, now),
     known:
       inRange(tokenCacheSize, 0, 10_000_000, 'tokenCacheSize') === 0
         ? noVerifiedTokens
@@ -84,10 +105,17 @@ export function readGuardOptions(options: GuardOptions): GuardSettings {
             recheckSeconds: inRange(tokenCacheSeconds, 1, 3_600, 'tokenCacheSeconds'),
           }),
     revocations: readRevocations(options, issuers),
-    now: options.now ?? Date.now,
+    now,
     onAccept: options.onAccept,
     onRefusal: options.onRefusal,
   }
+}
+
+/** A guard that is told of no other way takes access tokens; `audience` may be that of JWT-SVIDs. */
+function namesIssuer({ issuer, audience, serviceTokens, mtls, jwtSvid }: GuardOptions): boolean {
+  if (issuer !== undefined) return true
+  if (serviceTokens === undefined && mtls === undefined && jwtSvid === undefined) return true
+  return audience !== undefined && jwtSvid === undefined
 }
 
 const noIssuers: ReadonlyMap<string, TrustedIssuer> = new Map()

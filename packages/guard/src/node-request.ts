@@ -8,6 +8,7 @@ export function nodeRequest(request: NodeRequest): RequestLike {
     rawHeaders: request.rawHeaders,
     url: (request as { originalUrl?: string }).originalUrl ?? request.url,
     method: request.method,
+    socket: request.socket,
     incoming: request,
     readContent: (maximumBytes) => readNodeContent(request, maximumBytes),
   }

@@ -48,7 +48,7 @@ export const revocationsUnknown: Refusal = {
   retryAfterSeconds: 5,
 }
 
-const proofRequired: Refusal = {
+export const proofRequired: Refusal = {
   code: 'invalid_token',
   reason: 'proof_required',
   message: 'The access token is bound to a key, and the request does not prove that key.',

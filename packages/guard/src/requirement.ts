@@ -13,9 +13,18 @@ export interface Requirement {
    * for. `ignored`: it is not looked at. Default `required` where the guard knows service tokens alone, else `accepted`.
    */
   readonly serviceToken?: ServiceTokenMode
+  /**
+   * The certificate of the connection. `required`: without one nobody passes. `accepted`: it suffices, and where a token came
+   * too, both must name the same client. `ignored`: only a token bound to it is compared with it. Default `accepted` where the
+   * guard knows other credentials too, else `required`.
+   */
+  readonly mtls?: CredentialMode
+  /** The Bearer token, an access token or a JWT-SVID; `required` beside `mtls: 'required'` asks for both. Default `accepted`. */
+  readonly bearer?: CredentialMode
 }
 
-export type ServiceTokenMode = 'required' | 'accepted' | 'ignored'
+export type CredentialMode = 'required' | 'accepted' | 'ignored'
+export type ServiceTokenMode = CredentialMode
 
 /** The scopes that `caller` lacks, as they must be named to him; empty when he may pass. */
 export function lackingScopes(requirement: Requirement, caller: Caller): readonly string[] {
@@ -32,19 +41,19 @@ export function scopesOf(requirement: Requirement): readonly string[] {
 
 /**
  * Refuses a requirement that would open more than was meant: a misspelt member, an empty `anyScope`, a string where
- * a list is due. Throws GuardConfigurationError. Each object is looked at once.
+ * a list is due. Throws GuardConfigurationError.
  */
 export function checkRequirement(requirement: Requirement): void {
-  if (checked.has(requirement)) return
   for (const [name, value] of Object.entries(requirement)) {
-    if (name !== 'scopes' && name !== 'anyScope' && name !== 'serviceToken') {
+    const isMode = modes.includes(name)
+    if (name !== 'scopes' && name !== 'anyScope' && !isMode) {
       throw new GuardConfigurationError(
-        `a requirement has "scopes", "anyScope" and "serviceToken"; "${name}" is neither`,
+        `a requirement has "scopes", "anyScope", "${modes.join('", "')}"; not "${name}"`,
       )
     }
     if (value === undefined) continue
-    if (name === 'serviceToken') {
-      checkMode(value)
+    if (isMode) {
+      checkMode(name, value)
       continue
     }
     if (!Array.isArray(value) || !value.every((scope) => typeof scope === 'string' && isScopeToken(scope))) {
@@ -56,12 +65,11 @@ export function checkRequirement(requirement: Requirement): void {
       '"anyScope" is empty, so that nobody could pass; leave it out to ask for no scope',
     )
   }
-  checked.add(requirement)
 }
 
-const checked = new WeakSet<Requirement>()
+const modes: readonly string[] = ['serviceToken', 'mtls', 'bearer']
 
-function checkMode(value: unknown): void {
+function checkMode(name: string, value: unknown): void {
   if (value === 'required' || value === 'accepted' || value === 'ignored') return
-  throw new GuardConfigurationError('"serviceToken" must be "required", "accepted" or "ignored"')
+  throw new GuardConfigurationError(`"${name}" must be "required", "accepted" or "ignored"`)
 }

@@ -65,6 +65,16 @@ export function workloadCommands(program: Command, description: string): void {
     'countersign workload delete 01JD…',
   ).action(remove)
 
+  serverLeaf(
+    workload,
+    'import <file>',
+    'take over the entries of a SPIRE server; what is here already stays',
+    'spire-server entry show -output json > entries.json && countersign workload import entries.json',
+  ).action(async (file: string, options: ServerOptions) => {
+    const { importEntries } = await import('../workload/import-entries.ts')
+    await importEntries(file, options)
+  })
+
   leaf(
     workload,
     'explain <pid>',

@@ -42,6 +42,8 @@ export interface NodeApiOptions {
 export interface NodeApi {
   readonly address: string
   readonly port: number
+  /** How many are open just now */
+  readonly connections: number
   close(): Promise<void>
 }
 
@@ -63,7 +65,6 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const context: NodeApiContext = {
     ...identity,
     entries: identity.entries.index,
-    federated: { get: () => undefined },
     lifetimes,
     jwtIssuer: options.jwtIssuer,
     limits: options.limits
@@ -108,7 +109,14 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   looking.unref()
   try {
     const { address, port } = await listener.listen(options.host, options.port)
-    return { address, port, close }
+    return {
+      address,
+      port,
+      get connections() {
+        return listener.size
+      },
+      close,
+    }
   } catch (error) {
     await close()
     throw error

@@ -87,8 +87,8 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     handshakeTimeout: bounds.handshakeMilliseconds,
   })
   tls.on('secureConnection', (socket) => accept(socket))
-  // Whoever shakes hands badly is gone; there is nobody to tell.
-  tls.on('tlsClientError', () => {})
+  // Node tells of a handshake that failed or took too long, and leaves the socket open.
+  tls.on('tlsClientError', (_error, socket) => socket.destroy())
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => admit(socket))
 
   /** Before anything is computed for it. */

@@ -13,12 +13,12 @@ import { buildApp } from '../http/app.ts'
 import { createMetrics, metricsRoute } from '../http/metrics.ts'
 import { answerWithProblems } from '../http/problem.ts'
 import { followTls, readTls } from '../http/tls.ts'
-import { type NodeApi, startNodeApi } from '../node-api/node-api.ts'
+import type { NodeApi } from '../node-api/node-api.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { giveBackStartMemory } from './give-back-start-memory.ts'
-import { nodeLimits, workloadIdentitySettings } from './workload-identity-settings.ts'
+import { workloadIdentitySettings } from './workload-identity-settings.ts'
 
 export interface RunningServer {
   /** Where it listens, such as http://0.0.0.0:8080 */
@@ -125,7 +125,7 @@ export async function startServer(
         ),
       )
     }
-    const nodeApi = config.spiffe && (await listenForNodes(config.spiffe, authority, limiter, logger))
+    const nodeApi = config.spiffe && (await serveNodes(config.spiffe, authority, limiter, logger))
     if (nodeApi) closers.push(() => nodeApi.close())
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
     closers.push(giveBackStartMemory())
@@ -136,30 +136,18 @@ export async function startServer(
   }
 }
 
-function listenForNodes(
+/** gRPC is loaded by those only who have agents to serve. */
+async function serveNodes(
   spiffe: NonNullable<Config['spiffe']>,
   authority: Authority,
   limiter: RateLimiter,
   logger: Logger,
 ): Promise<NodeApi> {
-  return saying(
-    startNodeApi({
-      authority,
-      limiter,
-      limits: nodeLimits(spiffe),
-      lifetimes: {
-        x509Seconds: spiffe.x509_svid_ttl,
-        jwtSeconds: spiffe.jwt_svid_ttl,
-        agentSeconds: spiffe.agent_svid_ttl,
-      },
-      jwtIssuer: spiffe.jwt_issuer,
-      host: spiffe.node_host,
-      port: spiffe.node_port,
-      onError: reportCalmly(logger),
-    }),
-    spiffe.node_port,
-    'spiffe.node_port',
-  )
+  const { listenForNodes } = await import('./listen-for-nodes.ts')
+  const listening = listenForNodes(spiffe, authority, limiter, reportCalmly(logger))
+  const nodeApi = await saying(listening, spiffe.node_port, 'spiffe.node_port')
+  logger.info({ address: nodeApi.address, port: nodeApi.port }, 'agents are served')
+  return nodeApi
 }
 
 async function listenForMetrics(

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parsePemCertificates } from '@countersign/spiffe'
 import type { Config } from '../config/config-schema.ts'
-import { defaultNodeLimits, type NodeLimitSettings } from '../node-api/node-limits.ts'
+import type { KubernetesCluster } from '../nodes/attestors/k8s-psat.ts'
 import type { WorkloadIdentitySettings } from '../workload-identity.ts'
 
 type SpiffeConfig = NonNullable<Config['spiffe']>
@@ -17,6 +17,7 @@ export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentity
     nodeAttestors: {
       joinToken: attestors.join_token,
       ...(attestors.x509pop && { x509pop: { authorities: readAuthorities(attestors.x509pop.ca_file) } }),
+      ...(attestors.k8s_psat && { k8sPsat: { clusters: readClusters(attestors.k8s_psat.clusters) } }),
     },
     ...(upstream && {
       upstream: { certFile: upstream.cert_file, keyFile: upstream.key_file, bundleFile: upstream.bundle_file },
@@ -24,16 +25,20 @@ export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentity
   }
 }
 
-export function nodeLimits({ node_limits: limits }: SpiffeConfig): NodeLimitSettings | undefined {
-  if (limits === 'off') return undefined
-  const chosen = (set: { quota: number; window: number } | undefined, otherwise: NodeLimitSettings['callsPerNode']) =>
-    set ? { name: otherwise.name, quota: set.quota, windowSeconds: set.window } : otherwise
-  return {
-    ...defaultNodeLimits,
-    attestationsPerAddress: chosen(limits?.attestations_per_address, defaultNodeLimits.attestationsPerAddress),
-    callsPerNode: chosen(limits?.calls_per_node, defaultNodeLimits.callsPerNode),
-    svidsPerNode: chosen(limits?.svids_per_node, defaultNodeLimits.svidsPerNode),
-  }
+type ClusterConfig = NonNullable<SpiffeConfig['node_attestors']['k8s_psat']>['clusters'][string]
+
+function readClusters(clusters: Record<string, ClusterConfig>) {
+  const entries = Object.entries(clusters).map(([name, cluster]): [string, KubernetesCluster] => [
+    name,
+    {
+      apiServer: cluster.api_server,
+      certificateAuthority: readFileSync(cluster.ca_file, 'utf8'),
+      tokenFile: cluster.token_file,
+      serviceAccounts: cluster.service_accounts,
+      audience: cluster.audience,
+    },
+  ])
+  return Object.fromEntries(entries)
 }
 
 function readAuthorities(file: string) {

@@ -15,6 +15,7 @@ import {
   type Row,
   readBackupFile,
 } from './backup-file.ts'
+import { bannedNodes, restoreNodes } from './restore-nodes.ts'
 import { noteRestore, type RestoreNote } from './restore-note.ts'
 import { type Store, StoreError, type StoreTransaction } from './store.ts'
 import type { AuditHeadRow } from './tables.ts'
@@ -87,15 +88,17 @@ export async function restoreStore(store: Store, file: string, options: RestoreO
       }),
       async (transaction) => {
         await refuseMigrations(backup.header, transaction)
+        const banned = await bannedNodes(transaction)
         await makeRoom(transaction, options)
         const revoked = await revokedKeys(transaction)
         await transaction.deleteFrom('signing_keys').execute()
         rows = await insertAll(transaction, backup.rows)
+        const hasWorkloads = await restoreNodes(transaction, banned)
         await checkMasterKey({ database: transaction }, options.masterKey)
         const replaced = await replaceSigningKeys(transaction, spares, revoked, { ...options, now: restoredAt })
         await noteRestore(transaction, note)
         await jumpRevision(transaction, backup.header.revision)
-        warnings = await warningsOf(transaction, note, replaced, options)
+        warnings = await warningsOf(transaction, note, replaced, hasWorkloads, options)
       },
     )
   } finally {
@@ -263,6 +266,7 @@ async function warningsOf(
   transaction: StoreTransaction,
   note: RestoreNote,
   replacedKeys: readonly string[],
+  hasWorkloads: boolean,
   { signingKeys }: RestoreOptions,
 ): Promise<string[]> {
   const since = new Date(note.backupAt * 1000).toISOString()
@@ -277,6 +281,11 @@ async function warningsOf(
       ? `every signing key of the backup is revoked, and every token signed by them: ${replacedKeys.join(', ') || 'none'}`
       : `signing keys of the backup no longer sign, but verify while their tokens live; revoke those that were revoked after ${since}: ${replacedKeys.join(', ') || 'none'}`,
     `tokens and clients' tokens that were revoked after ${since} are valid until they expire`,
+    ...(hasWorkloads
+      ? [
+          `registration entries that were deleted, and nodes that were banned or evicted after ${since} are back; every node must attest itself again, for which agents that joined by a join token need a new one`,
+        ]
+      : []),
     `client assertions issued before ${new Date(note.assertionsNotBefore * 1000).toISOString()} are refused`,
   ]
 }

@@ -30,6 +30,13 @@ const shortNames: ReadonlyMap<string, string> = new Map([
   ['2.5.4.5', 'serialNumber'],
 ])
 
+/** The type of attribute that a short name stands for, in any case. */
+export function oidOfShortName(name: string): string | undefined {
+  const wanted = name.toLowerCase()
+  for (const [oid, shortName] of shortNames) if (shortName.toLowerCase() === wanted) return oid
+  return undefined
+}
+
 const maximumRelativeNames = 64
 
 /** Throws DerError. */

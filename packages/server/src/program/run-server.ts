@@ -17,6 +17,7 @@ import type { NodeApi } from '../node-api/node-api.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+import { startBundleEndpoint } from '../trust-bundles/bundle-endpoint.ts'
 import { giveBackStartMemory } from './give-back-start-memory.ts'
 import { listenForCertificates, mtlsOptions } from './listen-mtls.ts'
 import { workloadIdentitySettings } from './workload-identity-settings.ts'
@@ -138,6 +139,8 @@ export async function startServer(
     }
     const nodeApi = config.spiffe && (await serveNodes(config.spiffe, authority, limiter, logger))
     if (nodeApi) closers.push(() => nodeApi.close())
+    if (config.spiffe?.bundle_endpoint)
+      closers.push(await listenForBundles(config.spiffe.bundle_endpoint, authority, logger))
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
     closers.push(giveBackStartMemory())
     return { url: listeningUrl(app, tls !== undefined), mtlsPort, nodeApi, authority, close }
@@ -159,6 +162,16 @@ async function serveNodes(
   const nodeApi = await saying(listening, spiffe.node_port, 'spiffe.node_port')
   logger.info({ address: nodeApi.address, port: nodeApi.port }, 'agents are served')
   return nodeApi
+}
+
+async function listenForBundles(
+  { host, port }: { host: string; port: number },
+  authority: Authority,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const starting = startBundleEndpoint({ authority, host, port, onError: reportCalmly(logger) })
+  const endpoint = await saying(starting, port, 'spiffe.bundle_endpoint.port')
+  return () => endpoint.close()
 }
 
 async function listenForMetrics(

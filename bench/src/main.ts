@@ -3,14 +3,16 @@ import { benchIssuing } from './issuing.ts'
 import { benchMemory, benchStart } from './playground.ts'
 import { benchServiceCalls } from './service-calls/service-calls.ts'
 import { benchServiceTokens } from './service-tokens.ts'
+import { benchSvids } from './svids.ts'
 import { benchVerifying } from './verifying.ts'
 
-/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
+/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|svids|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
 const suites: Record<string, () => Promise<Figure[]>> = {
   issuing: benchIssuing,
   verifying: benchVerifying,
   'service-tokens': benchServiceTokens,
   'service-calls': benchServiceCalls,
+  svids: benchSvids,
   start: benchStart,
   memory: benchMemory,
 }

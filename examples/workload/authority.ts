@@ -49,18 +49,18 @@ export async function startAuthority(folder: string): Promise<Authority> {
   try {
     await answers(authority, `${issuer}readyz`)
     const { token, agent_id } = await countersign<{ token: string; agent_id: string }>('node', 'token', 'create')
-    const bundle = await countersign<{ bundle: object }>('bundle', 'show')
+    const bundle = await countersign<object>('bundle', 'show')
     const tokenFile = join(folder, 'join-token')
     const bundleFile = join(folder, 'bundle.json')
     writeFileSync(tokenFile, token, { mode: 0o600 })
-    writeFileSync(bundleFile, JSON.stringify(bundle.bundle))
+    writeFileSync(bundleFile, JSON.stringify(bundle))
     const sockets = join(folder, 'agent')
     mkdirSync(sockets, { mode: 0o755 })
     const agent = new Program('agent', program, ['agent'], {
       COUNTERSIGN_AGENT_SERVER: `127.0.0.1:${nodePort}`,
       COUNTERSIGN_AGENT_TRUST_DOMAIN: trustDomain,
-      COUNTERSIGN_AGENT_TRUST_BUNDLE: bundleFile,
-      COUNTERSIGN_AGENT_JOIN_TOKEN_FILE: tokenFile,
+      COUNTERSIGN_AGENT_BOOTSTRAP_BUNDLE_FILE: bundleFile,
+      COUNTERSIGN_AGENT_NODE_JOIN_TOKEN_FILE: tokenFile,
       COUNTERSIGN_AGENT_SOCKET: join(sockets, 'agent.sock'),
       COUNTERSIGN_AGENT_ADMIN_SOCKET: join(sockets, 'admin.sock'),
       COUNTERSIGN_AGENT_GRACE: '5s',

@@ -1,11 +1,11 @@
-export { createDockerAttestor, type DockerAttestorOptions } from './attestors/docker.ts'
-export type { KubeletOptions } from './attestors/kubelet.ts'
-export { createKubernetesAttestor, type KubernetesAttestorOptions } from './attestors/kubernetes.ts'
-export { createSystemdAttestor } from './attestors/systemd.ts'
 export { type Agent, type AgentStatus, createAgent } from './agent.ts'
 export { AgentError, type AgentErrorCode } from './agent-error.ts'
 export type { AgentLog } from './agent-log.ts'
 export type { AgentOptions } from './agent-options.ts'
+export { createDockerAttestor, type DockerAttestorOptions } from './attestors/docker.ts'
+export type { KubeletOptions } from './attestors/kubelet.ts'
+export { createKubernetesAttestor, type KubernetesAttestorOptions } from './attestors/kubernetes.ts'
+export { createSystemdAttestor } from './attestors/systemd.ts'
 export { createUnixAttestor, type UnixAttestorOptions } from './attestors/unix.ts'
 export {
   type Attestation,
@@ -21,3 +21,5 @@ export { createProcessWatch, type ProcessWatch } from './process/process-watch.t
 export { WorkloadError, type WorkloadErrorCode } from './process/workload-error.ts'
 export type { WorkloadProcess } from './process/workload-process.ts'
 export type { Bootstrap } from './server-connection/bootstrap.ts'
+export { AgentSettingsError, readAgentSettings } from './settings/read-agent-settings.ts'
+export { agentSettings, type Setting } from './settings/setting-table.ts'

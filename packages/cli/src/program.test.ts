@@ -63,6 +63,7 @@ const commands = [
   'ca prepare',
   'ca activate',
   'ca rotate',
+  'ca taint',
   'ca revoke',
   'cert issue',
   'audit tail',

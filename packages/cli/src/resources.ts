@@ -117,28 +117,33 @@ export interface CertificateAuthority {
   kind: 'x509' | 'jwt'
   status: 'prepared' | 'active' | 'retired' | 'revoked'
   created_at: string
+  activation_asked_at: string | null
   activated_at: string | null
+  retired_at: string | null
+  tainted_at: string | null
+  revoked_at: string | null
   expires_at: string
 }
 
 export interface TrustBundle {
   trust_domain: string
-  bundle: object
-  endpoint_url?: string | null
-  endpoint_profile?: string | null
-  endpoint_spiffe_id?: string | null
-  refreshed_at?: string | null
-  last_error?: string | null
+  endpoint_url: string | null
+  endpoint_profile: string | null
+  endpoint_spiffe_id: string | null
+  sequence_number: number | null
+  fetched_at: string | null
+  failure: string | null
+  /** A SPIFFE bundle document; not in lists */
+  bundle: object | null
 }
 
 export interface IssuedCertificate {
+  serial_number: string
+  expires_at: string
   /** PEM, leaf first */
   certificate: string
   /** PEM */
-  bundle: string
-  serial_number: string
-  issued_at: string
-  expires_at: string
+  ca_bundle: string
 }
 
 export interface SigningKey {

@@ -62,7 +62,7 @@ export async function explainProcess(
 
 function readProcessCredentials(pid: number) {
   try {
-    return readCredentials(pid)
+    return readCredentials(`/proc/${pid}`)
   } catch (error) {
     throw new WorkloadError('ended_process', 'there is no such process, or this agent may not see it', error)
   }

@@ -107,7 +107,8 @@ export class NodeIdentity {
       return false
     }
     bundles.replace(asReceived(stored.bundle))
-    this.#use(stored.identity)
+    // When it came is not known any more: by its certificate, or now.
+    this.#use(stored.identity, issuedAt(stored.identity) * 1000)
     log.info({ spiffe_id: stored.identity.id }, 'this agent goes on with its stored identity')
     return true
   }
@@ -157,10 +158,10 @@ export class NodeIdentity {
     }
   }
 
-  #use(identity: AgentIdentity): void {
+  #use(identity: AgentIdentity, receivedAt: number = this.#options.clock.now()): void {
     this.#current = identity
     this.#options.link.use(identity, this.#options.bundles.own()?.bundle.x509Authorities ?? [])
-    this.#planRenewal(renewalTime(issuedAt(identity), expiresAt(identity), this.#options.random))
+    this.#planRenewal(renewalTime(receivedAt, expiresAt(identity), this.#options.random))
   }
 
   /** Writes identity and bundle as they are now; the bundle alone changes too. */

@@ -15,7 +15,6 @@ export interface IssuedX509Svid {
   readonly privateKey: KeyObject
   readonly serialNumber: string
   /** Seconds since the epoch. */
-  readonly notBefore: number
   readonly expiresAt: number
 }
 
@@ -83,8 +82,8 @@ function readResult(request: KeyRequest, result: BatchNewX509SVIDResponse_Result
     if (leaf === undefined) return problem('the server sent no certificate')
     if (!leaf.publicKeyDer.equals(request.publicKeyDer)) return problem('the server certified another key')
     if (leaf.uris.length !== 1 || leaf.uris[0] !== entry.spiffeId) return problem('the server certified another ID')
-    const { serialNumber, notBefore, notAfter: expiresAt } = leaf
-    return { entry, svid: { entry, certificates, privateKey, serialNumber, notBefore, expiresAt } }
+    const { serialNumber, notAfter: expiresAt } = leaf
+    return { entry, svid: { entry, certificates, privateKey, serialNumber, expiresAt } }
   } catch (error) {
     return problem((error as Error).message)
   }

@@ -11,7 +11,6 @@ export interface IssuedJwtSvid {
   /** Unset when the server gives its tokens none. */
   readonly jwtId: string | undefined
   readonly keyId: string | undefined
-  readonly issuedAt: number
   readonly expiresAt: number
 }
 
@@ -80,7 +79,7 @@ export class JwtSvidCache {
     })
     const issued = readSvid(svid?.token ?? '', entry)
     slot.svid = issued
-    slot.renewAt = renewalTime(issued.issuedAt, issued.expiresAt, this.#random)
+    slot.renewAt = renewalTime(this.#clock.now(), issued.expiresAt, this.#random)
     return issued
   }
 
@@ -98,12 +97,11 @@ function readSvid(token: string, entry: AuthorizedEntry): IssuedJwtSvid {
   const svid = parseJwtSvidUnverified(token)
   if (svid.id.toString() !== entry.spiffeId)
     throw new AgentError('invalid_answer', `the server signed a JWT-SVID for ${svid.id}, not ${entry.spiffeId}`)
-  const { jti, iat } = svid.claims as { jti?: unknown; iat?: unknown }
+  const { jti } = svid.claims as { jti?: unknown }
   return {
     token,
     jwtId: typeof jti === 'string' ? jti : undefined,
     keyId: keyIdOf(token),
-    issuedAt: typeof iat === 'number' ? iat : (svid.issuedAt ?? svid.expiresAt),
     expiresAt: svid.expiresAt,
   }
 }

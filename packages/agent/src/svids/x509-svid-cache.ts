@@ -184,7 +184,7 @@ export class X509SvidCache {
       if (slot === undefined || slot.entry !== result.entry || slot.ended) continue
       if ('svid' in result) {
         slot.svid = result.svid
-        slot.dueAt = Math.max(renewalTime(result.svid.notBefore, result.svid.expiresAt, random), clock.now() + 1)
+        slot.dueAt = renewalTime(clock.now(), result.svid.expiresAt, random)
         slot.failures = 0
         delete slot.problem
         issued = true

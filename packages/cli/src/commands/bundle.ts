@@ -1,11 +1,14 @@
 import { type Command, Option } from 'commander'
 import { path, withAdminApi } from '../admin-api.ts'
-import { CliError } from '../cli-error.ts'
+import { CliError, wrongUse } from '../cli-error.ts'
 import { group, type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
+import { findUrl } from '../connection.ts'
 import { deleted } from '../deleted.ts'
 import { note, type OutputOptions, printJson, printList, printResource, writeLine } from '../output.ts'
+import { reach } from '../reach.ts'
 import { readText } from '../read-text.ts'
 import type { TrustBundle } from '../resources.ts'
+import { readAnswer } from '../server-answer.ts'
 
 export function bundleCommands(program: Command, description: string): void {
   const bundle = group(program, 'bundle', description)
@@ -53,13 +56,24 @@ export function bundleCommands(program: Command, description: string): void {
 }
 
 async function show(domain: string | undefined, options: ServerOptions & { format: 'spiffe' | 'pem' }): Promise<void> {
-  const bundle = await withAdminApi(options, async (admin) => {
-    if (domain !== undefined) return admin.get<TrustBundle>(path`/trust-bundles/${domain}`)
-    return admin.get<TrustBundle>('/trust-bundles/own')
-  })
-  if (options.json) printJson(bundle)
-  else if (options.format === 'spiffe') writeLine(JSON.stringify(bundle.bundle, undefined, 2))
-  else writeLine(await pemOf(bundle))
+  const document = domain === undefined ? await ownBundle(options) : await bundleOf(domain, options)
+  if (options.json) printJson(document)
+  else if (options.format === 'spiffe') writeLine(JSON.stringify(document, undefined, 2))
+  else writeLine(await pemOf(document))
+}
+
+/** Everybody may see it: it says whom to trust. */
+async function ownBundle(options: ServerOptions): Promise<object> {
+  const server = await findUrl(options)
+  if (server === undefined) throw wrongUse('no server is named; name it with --url or COUNTERSIGN_URL')
+  const url = `${server}/spiffe/bundle`
+  return (await readAnswer(await reach(url), url)) as object
+}
+
+async function bundleOf(domain: string, options: ServerOptions): Promise<object> {
+  const { bundle } = await withAdminApi(options, (admin) => admin.get<TrustBundle>(path`/trust-bundles/${domain}`))
+  if (bundle !== null) return bundle
+  throw new CliError(`the bundle of ${domain} was not fetched yet; see why with: countersign bundle list`)
 }
 
 async function list(options: ListOptions): Promise<void> {
@@ -71,8 +85,8 @@ async function list(options: ListOptions): Promise<void> {
     { title: 'TRUST DOMAIN', value: ({ trust_domain }) => trust_domain },
     { title: 'FROM', value: ({ endpoint_url }) => endpoint_url },
     { title: 'PROFILE', value: ({ endpoint_profile }) => endpoint_profile },
-    { title: 'REFRESHED', value: ({ refreshed_at }) => refreshed_at },
-    { title: 'FAULT', value: ({ last_error }) => last_error },
+    { title: 'FETCHED', value: ({ fetched_at }) => fetched_at },
+    { title: 'FAULT', value: ({ failure }) => failure },
   ])
 }
 
@@ -114,13 +128,15 @@ function print(bundle: TrustBundle, options: OutputOptions): void {
     ['fetched from', bundle.endpoint_url],
     ['profile', bundle.endpoint_profile],
     ['endpoint id', bundle.endpoint_spiffe_id],
-    ['refreshed', bundle.refreshed_at],
-    ['fault', bundle.last_error],
+    ['sequence', bundle.sequence_number],
+    ['fetched', bundle.fetched_at],
+    ['fault', bundle.failure],
   ])
 }
 
-async function pemOf({ trust_domain, bundle }: TrustBundle): Promise<string> {
+async function pemOf(document: object): Promise<string> {
   const { parseBundleDocument, toPem } = await import('@countersign/spiffe')
-  const { x509Authorities } = parseBundleDocument(trust_domain, JSON.stringify(bundle))
+  // The document does not say whose it is, and its certificates are the same whosever it is.
+  const { x509Authorities } = parseBundleDocument('unnamed', JSON.stringify(document))
   return x509Authorities.map(({ der }) => toPem(der).trim()).join('\n')
 }

@@ -17,13 +17,13 @@ export function caCommands(program: Command, description: string): void {
       'countersign ca prepare --kind x509',
     ),
   ).action((options: ServerOptions & { kind: string }) =>
-    send('POST', '/certificate-authorities/prepare', { kind: options.kind }, options),
+    send('/certificate-authorities/prepare', { kind: options.kind }, options),
   )
 
   serverLeaf(ca, 'activate <id>', 'sign with a prepared one from now on', 'countersign ca activate 01JD…')
     .option('--force', 'also before everybody can have heard of it')
     .action((id: string, options: ServerOptions & { force?: boolean }) =>
-      send('POST', path`/certificate-authorities/${id}/activate`, { force: options.force ?? false }, options),
+      send(path`/certificate-authorities/${id}/activate`, { force: options.force }, options),
     )
 
   withKind(
@@ -33,18 +33,29 @@ export function caCommands(program: Command, description: string): void {
       'prepare one, and have it sign as soon as everybody can have heard of it',
       'countersign ca rotate --kind x509',
     ),
-  ).action((options: ServerOptions & { kind: string }) =>
-    send('POST', '/certificate-authorities/rotate', { kind: options.kind }, options),
   )
+    .option('--force', 'at once: who has not fetched the bundle since does not trust what it signs')
+    .action((options: ServerOptions & { kind: string; force?: boolean }) =>
+      send('/certificate-authorities/rotate', { kind: options.kind, force: options.force }, options),
+    )
+
+  serverLeaf(
+    ca,
+    'taint <id>',
+    'have everything renewed that a former one has signed, while it is still trusted',
+    'countersign ca taint 3fd2…',
+  ).action((id: string, options: ServerOptions) => send(path`/certificate-authorities/${id}/taint`, {}, options))
 
   serverLeaf(
     ca,
     'revoke <id>',
     'its key has leaked: drop it from the bundle; what it signed is good for nothing from then on',
-    'countersign ca revoke 01JD…',
-  ).action((id: string, options: ServerOptions) =>
-    send('POST', path`/certificate-authorities/${id}/revoke`, undefined, options),
+    'countersign ca revoke 3fd2…',
   )
+    .option('--force', 'also one that signs now or is not tainted; another takes its place')
+    .action((id: string, options: ServerOptions & { force?: boolean }) =>
+      send(path`/certificate-authorities/${id}/revoke`, { force: options.force }, options),
+    )
 }
 
 function withKind(command: Command): Command {
@@ -70,11 +81,14 @@ async function list(options: ListOptions): Promise<void> {
   ])
 }
 
-async function send(method: 'POST', at: string, body: object | undefined, options: ServerOptions): Promise<void> {
-  const authority = await withAdminApi(options, (admin) => admin.send<CertificateAuthority>(method, at, body))
+async function send(at: string, body: object, options: ServerOptions): Promise<void> {
+  const authority = await withAdminApi(options, (admin) => admin.send<CertificateAuthority>('POST', at, body))
   print(authority, options)
   if (!options.json && authority.status === 'prepared') {
-    note('\nIt is in the bundle now. Agents hear of it within seconds, federated trust domains at their refresh.')
+    const then = authority.activation_asked_at === null ? '' : ' It signs as soon as all can have heard of it.'
+    note(
+      `\nIt is in the bundle now. Agents hear of it within seconds, federated trust domains at their refresh.${then}`,
+    )
   }
 }
 
@@ -85,6 +99,9 @@ function print(authority: CertificateAuthority, options: OutputOptions): void {
     ['status', authority.status],
     ['prepared', authority.created_at],
     ['active since', authority.activated_at],
+    ['retired', authority.retired_at],
+    ['tainted', authority.tainted_at],
+    ['revoked', authority.revoked_at],
     ['good until', authority.expires_at],
   ])
 }

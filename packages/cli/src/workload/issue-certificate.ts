@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { createCertificateRequest } from '@countersign/spiffe'
+import { createCertificateRequest, toPem } from '@countersign/spiffe'
 import { withAdminApi } from '../admin-api.ts'
 import type { IssueOptions } from '../commands/cert.ts'
 import { formatDuration } from '../duration.ts'
@@ -41,7 +41,7 @@ async function issueOnce(options: IssueOptions): Promise<IssuedCertificate> {
   const request = createCertificateRequest({ key, commonName })
   const issued = await withAdminApi(options, (admin) =>
     admin.send<IssuedCertificate>('POST', '/certificates', {
-      csr: request.toString('base64'),
+      csr: toPem(request, 'CERTIFICATE REQUEST'),
       usage,
       ttl,
       ...(dnsName && { dns_names: dnsName }),
@@ -52,19 +52,19 @@ async function issueOnce(options: IssueOptions): Promise<IssuedCertificate> {
   await writeCertificateFiles(options.out, names, {
     certificate: issued.certificate,
     privateKey: key.export({ type: 'pkcs8', format: 'pem' }) as string,
-    bundle: issued.bundle,
+    bundle: issued.ca_bundle,
   })
   return issued
 }
 
-function halfLifeSeconds({ issued_at, expires_at }: IssuedCertificate): number {
-  return Math.max(1, (Date.parse(expires_at) - Date.parse(issued_at)) / 2000)
+/** Of a certificate that was issued just now. */
+function halfLifeSeconds({ expires_at }: IssuedCertificate): number {
+  return Math.max(1, (Date.parse(expires_at) - Date.now()) / 2000)
 }
 
 function print(issued: IssuedCertificate, options: IssueOptions): void {
   if (options.json) {
-    const { certificate: _certificate, bundle: _bundle, ...rest } = issued
-    printJson({ ...rest, folder: options.out })
+    printJson({ serial_number: issued.serial_number, expires_at: issued.expires_at, folder: options.out })
     return
   }
   printResource(issued, options, [

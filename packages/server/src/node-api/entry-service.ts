@@ -1,6 +1,6 @@
 import type { EntryServer } from '@countersign/spiffe/protocol/spire-entry'
 import { status } from '@grpc/grpc-js'
-import { requireAgent } from './calling-agent.ts'
+import { type CallingAgent, requireAgent } from './calling-agent.ts'
 import { duplex, unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { syncEntries, wholeEntries } from './entry-sync.ts'
@@ -12,11 +12,11 @@ const nextRequestMilliseconds = 30_000
 
 /** Which entries a node is authorised for: `spire.api.server.entry.v1.Entry`. */
 export function entryService(context: NodeApiContext): EntryServer {
-  const { rules, entries } = context
+  const { rules } = context
   return {
     getAuthorizedEntries: unary(rules, async ({ outputMask }, caller) => {
       const agent = await requireAgent(caller, context)
-      const authorized = entries.authorizedEntries(agent.node, agent.authorization)
+      const authorized = authorizedEntries(agent, context)
       const whole = wholeEntries(authorized, outputMask, caller.isCountersign)
       if (!whole) throw new RpcError(status.RESOURCE_EXHAUSTED, 'too many entries for one answer: sync them')
       return { entries: [...whole] }
@@ -28,10 +28,17 @@ export function entryService(context: NodeApiContext): EntryServer {
         () => reader.next(),
         sendWith(call),
         () => ({
-          entries: entries.authorizedEntries(agent.node, agent.authorization),
+          entries: authorizedEntries(agent, context),
           withPolicies: caller.isCountersign,
         }),
       )
     }),
   }
+}
+
+/** What the node does not get, as it proved itself too long ago, is told to the operator; the agent does not wait for it. */
+function authorizedEntries({ node, authorization }: CallingAgent, { entries, withheld }: NodeApiContext) {
+  // Not told for now: the next synchronisation tells it again.
+  withheld.tell(node, authorization).catch(() => {})
+  return entries.authorizedEntries(node, authorization)
 }

@@ -49,7 +49,7 @@ export interface NodeApi {
 
 const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
 const lookMilliseconds = 1_000
-const graceMilliseconds = 5_000
+const graceMilliseconds = 10_000
 
 /**
  * The API that agents speak, SPIRE's and ours, on a port of its own: gRPC over TLS, with our own SVID.
@@ -65,7 +65,6 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const context: NodeApiContext = {
     ...identity,
     entries: identity.entries.index,
-    federated: { get: () => undefined },
     lifetimes,
     jwtIssuer: options.jwtIssuer,
     limits: options.limits

@@ -13,13 +13,14 @@ import { buildApp } from '../http/app.ts'
 import { createMetrics, metricsRoute } from '../http/metrics.ts'
 import { answerWithProblems } from '../http/problem.ts'
 import { followTls, readTls } from '../http/tls.ts'
-import { type NodeApi, startNodeApi } from '../node-api/node-api.ts'
+import type { NodeApi } from '../node-api/node-api.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+import { startBundleEndpoint } from '../trust-bundles/bundle-endpoint.ts'
 import { giveBackStartMemory } from './give-back-start-memory.ts'
 import { listenForCertificates, mtlsOptions } from './listen-mtls.ts'
-import { nodeLimits, workloadIdentitySettings } from './workload-identity-settings.ts'
+import { workloadIdentitySettings } from './workload-identity-settings.ts'
 
 export interface RunningServer {
   /** Where it listens, such as http://0.0.0.0:8080 */
@@ -136,8 +137,10 @@ export async function startServer(
       mtlsPort = mtls.listener.port
       closers.push(() => mtls.close())
     }
-    const nodeApi = config.spiffe && (await listenForNodes(config.spiffe, authority, limiter, logger))
+    const nodeApi = config.spiffe && (await serveNodes(config.spiffe, authority, limiter, logger))
     if (nodeApi) closers.push(() => nodeApi.close())
+    if (config.spiffe?.bundle_endpoint)
+      closers.push(await listenForBundles(config.spiffe.bundle_endpoint, authority, logger))
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
     closers.push(giveBackStartMemory())
     return { url: listeningUrl(app, tls !== undefined), mtlsPort, nodeApi, authority, close }
@@ -147,30 +150,28 @@ export async function startServer(
   }
 }
 
-function listenForNodes(
+/** gRPC is loaded by those only who have agents to serve. */
+async function serveNodes(
   spiffe: NonNullable<Config['spiffe']>,
   authority: Authority,
   limiter: RateLimiter,
   logger: Logger,
 ): Promise<NodeApi> {
-  return saying(
-    startNodeApi({
-      authority,
-      limiter,
-      limits: nodeLimits(spiffe),
-      lifetimes: {
-        x509Seconds: spiffe.x509_svid_ttl,
-        jwtSeconds: spiffe.jwt_svid_ttl,
-        agentSeconds: spiffe.agent_svid_ttl,
-      },
-      jwtIssuer: spiffe.jwt_issuer,
-      host: spiffe.node_host,
-      port: spiffe.node_port,
-      onError: reportCalmly(logger),
-    }),
-    spiffe.node_port,
-    'spiffe.node_port',
-  )
+  const { listenForNodes } = await import('./listen-for-nodes.ts')
+  const listening = listenForNodes(spiffe, authority, limiter, reportCalmly(logger))
+  const nodeApi = await saying(listening, spiffe.node_port, 'spiffe.node_port')
+  logger.info({ address: nodeApi.address, port: nodeApi.port }, 'agents are served')
+  return nodeApi
+}
+
+async function listenForBundles(
+  { host, port }: { host: string; port: number },
+  authority: Authority,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const starting = startBundleEndpoint({ authority, host, port, onError: reportCalmly(logger) })
+  const endpoint = await saying(starting, port, 'spiffe.bundle_endpoint.port')
+  return () => endpoint.close()
 }
 
 async function listenForMetrics(

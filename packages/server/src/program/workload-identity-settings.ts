@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parsePemCertificates } from '@countersign/spiffe'
 import type { Config } from '../config/config-schema.ts'
-import { defaultNodeLimits, type NodeLimitSettings } from '../node-api/node-limits.ts'
 import type { KubernetesCluster } from '../nodes/attestors/k8s-psat.ts'
 import type { WorkloadIdentitySettings } from '../workload-identity.ts'
 
@@ -23,18 +22,6 @@ export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentity
     ...(upstream && {
       upstream: { certFile: upstream.cert_file, keyFile: upstream.key_file, bundleFile: upstream.bundle_file },
     }),
-  }
-}
-
-export function nodeLimits({ node_limits: limits }: SpiffeConfig): NodeLimitSettings | undefined {
-  if (limits === 'off') return undefined
-  const chosen = (set: { quota: number; window: number } | undefined, otherwise: NodeLimitSettings['callsPerNode']) =>
-    set ? { name: otherwise.name, quota: set.quota, windowSeconds: set.window } : otherwise
-  return {
-    ...defaultNodeLimits,
-    attestationsPerAddress: chosen(limits?.attestations_per_address, defaultNodeLimits.attestationsPerAddress),
-    callsPerNode: chosen(limits?.calls_per_node, defaultNodeLimits.callsPerNode),
-    svidsPerNode: chosen(limits?.svids_per_node, defaultNodeLimits.svidsPerNode),
   }
 }
 

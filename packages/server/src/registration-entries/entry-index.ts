@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { type AgentClass, admits, classOf } from './agent-class.ts'
 import { AliasIndex } from './alias-index.ts'
+import { FreshnessDemands } from './freshness-demands.ts'
 import type { RegistrationEntry, Selector } from './registration-entry.ts'
 
 export interface AgentView {
@@ -38,12 +39,12 @@ const mostRemembered = 2_000_000
  */
 export class EntryIndex {
   readonly #serverId: string
+  readonly #memberPrefix: string
+  readonly #reservedPrefix: string
   readonly #entries = new Map<string, RegistrationEntry>()
   readonly #byParent = new Map<string, Map<string, RegistrationEntry>>()
   readonly #aliases = new AliasIndex()
-  /** How many entries demand an attestation within this many seconds */
-  readonly #freshness = new Map<number, number>()
-  #freshnessSteps: readonly number[] = []
+  readonly #demands = new FreshnessDemands()
   #revision = 0
   readonly #subtrees = new LRUCache<string, Subtree>({
     maxSize: mostRemembered,
@@ -51,7 +52,9 @@ export class EntryIndex {
   })
 
   constructor(trustDomain: string) {
-    this.#serverId = `spiffe://${trustDomain}/spire/server`
+    this.#memberPrefix = `spiffe://${trustDomain}/`
+    this.#reservedPrefix = `${this.#memberPrefix}spire/`
+    this.#serverId = `${this.#reservedPrefix}server`
   }
 
   /** Grows with every change of any entry. */
@@ -101,8 +104,27 @@ export class EntryIndex {
     return isBelow && !this.#isAlias(entry) ? entry : undefined
   }
 
+  /** The entries that the agent would have, had its node attested itself later than it did. */
+  withheldEntries(agent: AgentView, options: AuthorizationOptions): RegistrationEntry[] {
+    if (this.#demands.size === 0) return []
+    const subtrees = this.#subtreesOf(agent, options)
+    const agentClass = this.#classOf(options)
+    const anyAge = { ...agentClass, freshnessSeconds: 0 }
+    return [...this.#demands.entries()].filter(
+      (entry) =>
+        !admits(entry, agentClass, options.now) &&
+        admits(entry, anyAge, options.now) &&
+        subtrees.some(({ parents }) => parents.has(entry.parentId)),
+    )
+  }
+
   /** Takes an entry in, in the place of what had its id. */
   set(entry: RegistrationEntry): void {
+    // Nobody can make such an entry; were there one, it would stand for an agent, or for the server itself.
+    if (!entry.spiffeId.startsWith(this.#memberPrefix) || entry.spiffeId.startsWith(this.#reservedPrefix)) {
+      this.delete(entry.id)
+      return
+    }
     const before = this.#entries.get(entry.id)
     if (before) this.#take(before)
     this.#entries.set(entry.id, entry)
@@ -112,7 +134,7 @@ export class EntryIndex {
       if (siblings) siblings.set(entry.id, entry)
       else this.#byParent.set(entry.parentId, new Map([[entry.id, entry]]))
     }
-    this.#countFreshness(entry, 1)
+    this.#demands.add(entry)
     this.#changed(before ? [before.parentId, entry.parentId] : [entry.parentId])
   }
 
@@ -125,7 +147,7 @@ export class EntryIndex {
 
   #take(entry: RegistrationEntry): void {
     this.#entries.delete(entry.id)
-    this.#countFreshness(entry, -1)
+    this.#demands.delete(entry)
     this.#aliases.delete(entry.id)
     const siblings = this.#byParent.get(entry.parentId)
     siblings?.delete(entry.id)
@@ -140,21 +162,12 @@ export class EntryIndex {
     }
   }
 
-  #countFreshness({ policy }: RegistrationEntry, by: 1 | -1): void {
-    const seconds = policy?.nodeAttestedWithinSeconds
-    if (seconds === undefined) return
-    const count = (this.#freshness.get(seconds) ?? 0) + by
-    if (count > 0) this.#freshness.set(seconds, count)
-    else this.#freshness.delete(seconds)
-    this.#freshnessSteps = [...this.#freshness.keys()].sort((one, other) => one - other)
-  }
-
   #isAlias({ parentId }: RegistrationEntry): boolean {
     return parentId === this.#serverId
   }
 
   #classOf(options: AuthorizationOptions): AgentClass {
-    return classOf(options, this.#freshnessSteps)
+    return classOf(options, this.#demands.steps)
   }
 
   #subtreesOf(agent: AgentView, options: AuthorizationOptions): Subtree[] {

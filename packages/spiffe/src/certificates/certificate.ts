@@ -57,7 +57,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
 
 /** Reads certificates that stand one after the other, at most `maximum` of them. Throws `invalid_certificate`. */
 export function parseCertificates(concatenatedDer: Uint8Array, maximum = 1000): Certificate[] {
-  const reader = new DerReader(asBuffer(concatenatedDer), 'the list of certificates')
+  const reader = new DerReader(concatenatedDer, 'the list of certificates')
   return reading(() => {
     const certificates: Certificate[] = []
     while (!reader.isAtEnd) {
@@ -145,10 +145,6 @@ function readRest(reader: DerReader, version: number): Extensions {
   reader.end()
   if (explicit === undefined) return noExtensions
   return readExtensions(readOnly(explicit.content, tags.sequence, 'the extensions').content)
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 function reading<T>(read: () => T): T {

@@ -20,14 +20,14 @@ export function readPublicKey(spki: Buffer): KeyObject {
   reader.end()
   checkAlgorithm(algorithm.content, bits)
   const key = load(spki)
-  // Judges strength: size and exponent of RSA, ROCA, points of small order.
-  importPublicJwk(key.export({ format: 'jwk' }))
+  // Size and exponent of RSA, faulty RSA keys, points of small order. Of EC keys all is known by now.
+  if (key.asymmetricKeyType !== 'ec') importPublicJwk(key.export({ format: 'jwk' }))
   return key
 }
 
 /** The bits of the key alone, as key identifiers are made of. */
 export function publicKeyBits(spki: Uint8Array): Buffer {
-  const reader = new DerReader(readOnly(Buffer.from(spki), tags.sequence, 'the public key').content, 'the public key')
+  const reader = new DerReader(readOnly(spki, tags.sequence, 'the public key').content, 'the public key')
   reader.expect(tags.sequence)
   return readBytesOfBits(reader.expect(tags.bitString))
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { contextTag } from '../der/der-reader.ts'
 import { boolean, element, integer, namedBits, objectIdentifier, octetString, sequence } from '../der/write-der.ts'
 import { extendedKeyUsageIds, extensionIds, type KeyUsage, keyUsages } from './extensions.ts'
@@ -38,10 +38,16 @@ export function authorityKeyIdentifier(issuer: { subjectKeyId?: string; publicKe
 
 /** The leftmost 160 bits of the SHA-256 of the key's bits (RFC 7093 section 2, method 1). */
 function keyIdentifier(publicKeyDer: Uint8Array): Buffer {
-  return createHash('sha256').update(publicKeyBits(publicKeyDer)).digest().subarray(0, 20)
+  return hash('sha256', publicKeyBits(publicKeyDer), 'buffer').subarray(0, 20)
 }
 
 function extension(name: keyof typeof extensionIds, isCritical: boolean, value: Buffer): Buffer {
-  const oid = objectIdentifier(extensionIds[name])
-  return isCritical ? sequence(oid, boolean(true), octetString(value)) : sequence(oid, octetString(value))
+  const oid = writtenIds[name]
+  return isCritical ? sequence(oid, isTrue, octetString(value)) : sequence(oid, octetString(value))
 }
+
+const isTrue = boolean(true)
+
+const writtenIds = Object.fromEntries(
+  Object.entries(extensionIds).map(([name, oid]) => [name, objectIdentifier(oid)]),
+) as Record<keyof typeof extensionIds, Buffer>

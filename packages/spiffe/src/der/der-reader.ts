@@ -45,8 +45,8 @@ export class DerReader {
   #position = 0
 
   /** `what` names the structure in messages. */
-  constructor(bytes: Buffer, what: string) {
-    this.#bytes = bytes
+  constructor(bytes: Uint8Array, what: string) {
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#what = what
   }
 
@@ -105,7 +105,7 @@ export class DerReader {
 }
 
 /** The single element that the bytes are. */
-export function readOnly(bytes: Buffer, tag: number, what: string): DerElement {
+export function readOnly(bytes: Uint8Array, tag: number, what: string): DerElement {
   const reader = new DerReader(bytes, what)
   const element = reader.expect(tag)
   reader.end()

@@ -4,8 +4,17 @@ import { tags } from './der-reader.ts'
 export function element(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   let length = 0
   for (const content of contents) length += content.length
-  const header = lengthHeader(tag, length)
-  return Buffer.concat([header, ...contents], header.length + length)
+  const lengthBytes = length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : 3
+  const der = Buffer.allocUnsafe(2 + lengthBytes + length)
+  der[0] = tag
+  der[1] = lengthBytes === 0 ? length : 0x80 | lengthBytes
+  if (lengthBytes > 0) der.writeUIntBE(length, 2, lengthBytes)
+  let at = 2 + lengthBytes
+  for (const content of contents) {
+    der.set(content, at)
+    at += content.length
+  }
+  return der
 }
 
 export function sequence(...elements: readonly Uint8Array[]): Buffer {
@@ -59,20 +68,12 @@ export function printableString(text: string): Buffer {
 
 /** UTCTime up to 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5). */
 export function time(secondsSinceEpoch: number): Buffer {
-  const date = new Date(secondsSinceEpoch * 1000)
-  const digits = date.toISOString().replace(/[-:T]|\.\d+Z$/g, '')
-  const isShort = date.getUTCFullYear() >= 1950 && date.getUTCFullYear() < 2050
-  return element(
-    isShort ? tags.utcTime : tags.generalizedTime,
-    Buffer.from(`${isShort ? digits.slice(2) : digits}Z`, 'latin1'),
-  )
-}
-
-function lengthHeader(tag: number, length: number): Buffer {
-  if (length < 0x80) return Buffer.from([tag, length])
-  if (length < 0x100) return Buffer.from([tag, 0x81, length])
-  if (length < 0x10000) return Buffer.from([tag, 0x82, length >> 8, length & 0xff])
-  return Buffer.from([tag, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff])
+  const text = new Date(secondsSinceEpoch * 1000).toISOString()
+  const year = text.slice(0, 4)
+  const rest = text.slice(5, 7) + text.slice(8, 10) + text.slice(11, 13) + text.slice(14, 16) + text.slice(17, 19)
+  return year >= '1950' && year < '2050'
+    ? element(tags.utcTime, Buffer.from(`${year.slice(2)}${rest}Z`, 'latin1'))
+    : element(tags.generalizedTime, Buffer.from(`${year}${rest}Z`, 'latin1'))
 }
 
 function base128(value: number): number[] {

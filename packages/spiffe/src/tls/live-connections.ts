@@ -27,7 +27,7 @@ export class LiveConnections {
     this.#source = source
     this.#rules = rules
     this.#authorities = authoritiesOf(source)
-    this.#timer = setInterval(() => this.#look(), 1000).unref()
+    this.#timer = setInterval(() => this.#look(), lookEveryMilliseconds).unref()
     this.#forget = source.onUpdate(() => this.#update())
   }
 
@@ -80,6 +80,8 @@ export class LiveConnections {
     return this.#rules.now?.() ?? Date.now()
   }
 }
+
+const lookEveryMilliseconds = 500
 
 function expiryOf({ peer }: LiveConnection): number {
   return peer.certificate.notAfter * 1000

@@ -1,3 +1,4 @@
+import type { ServerHttp2Session } from 'node:http2'
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import { type Certificate, parseCertificate } from '../certificates/certificate.ts'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
@@ -71,8 +72,8 @@ export function peerOf(connection: object | undefined | null): Peer | undefined 
 }
 
 /** Only what has verified the peer calls this. */
-export function setPeer(socket: TLSSocket, peer: Peer): void {
-  Object.defineProperty(socket, peerKey, { value: peer })
+export function setPeer(connection: TLSSocket | ServerHttp2Session, peer: Peer): void {
+  Object.defineProperty(connection, peerKey, { value: peer })
 }
 
 // A property rather than a WeakMap: an HTTP/2 session shows its socket only through a proxy, which has the property too.

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Server, TLSSocket, TlsOptions } from 'node:tls'
 import { SpiffeError } from '../spiffe-error.ts'
+import { drainSession } from './drain-session.ts'
 import { type LiveConnection, LiveConnections } from './live-connections.ts'
 import { opensslVerdict } from './openssl-verdict.ts'
 import { type Peer, setPeer, verifyPeer } from './peer.ts'
@@ -95,7 +96,7 @@ export function protectServer(
       peer,
       drain() {
         state.isDraining = true
-        state.session?.close()
+        if (state.session) drainSession(state.session)
       },
       end: () => socket.destroy(),
     }

@@ -1,3 +1,4 @@
+import { isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 import { SpiffeError } from '../spiffe-error.ts'
 import { opensslVerdict } from './openssl-verdict.ts'
@@ -36,15 +37,17 @@ export async function secureConnect(
   authorize: PeerAuthorizer,
   options: SecureConnectOptions,
 ): Promise<TLSSocket> {
-  const { handshakeTimeoutMilliseconds = 10_000, ...to } = options
+  const { handshakeTimeoutMilliseconds = 10_000, servername = '', ...to } = options
   let verified: Peer | undefined
   const socket = connect({
     ...to,
+    // An address is no server name (RFC 6066 section 3).
+    ...(servername !== '' && isIP(servername) === 0 && { servername }),
     ...verifyingOptions(source, authorize, (peer) => {
       verified = peer
     }),
   })
-  const where = options.path ?? `${options.host ?? 'localhost'}:${options.port}`
+  const where = nameOf(options)
   const timer = setTimeout(
     () => socket.destroy(new Error(`no TLS handshake within ${handshakeTimeoutMilliseconds} ms`)),
     handshakeTimeoutMilliseconds,
@@ -78,6 +81,8 @@ function verifyingOptions(source: TlsSource, authorize: PeerAuthorizer, onVerifi
     },
     // No connection of a shared agent is taken over: another authorizer may have let its peer in.
     agent: false as const,
+    // An agent that is made with these all the same keeps no sessions: Node checks nobody when it resumes one.
+    maxCachedSessions: 0,
   }
 }
 
@@ -87,6 +92,11 @@ function secured(socket: TLSSocket): Promise<void> {
     socket.once('error', reject)
     socket.once('close', () => reject(new Error('the connection was closed during the handshake')))
   })
+}
+
+function nameOf({ path, host = 'localhost', port, socket }: SecureConnectOptions): string {
+  if (socket) return 'remoteAddress' in socket ? `${socket.remoteAddress}:${(socket as Socket).remotePort}` : 'the peer'
+  return path ?? `${host}:${port}`
 }
 
 function connectError(error: unknown, where: string): SpiffeError {

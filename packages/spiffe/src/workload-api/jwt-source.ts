@@ -1,9 +1,10 @@
+import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
-import type { TrustBundles } from './x509-context.ts'
+import { replaceBundles, type TrustBundles } from './x509-context.ts'
 
 export interface JwtSourceOptions {
   workloadApi?: WorkloadApi
@@ -28,6 +29,7 @@ export interface JwtSource {
    * @throws SpiffeError `no_identity`, `unavailable`
    */
   fetch(audience: string | readonly string[]): Promise<JwtSvid>
+  /** Always as the agent sent them last; may be handed on once for all. */
   readonly bundles: TrustBundles
   close(): void
   [Symbol.dispose](): void
@@ -40,10 +42,10 @@ export function createJwtSource(options: JwtSourceOptions = {}): JwtSource {
   const kept = new Map<string, Kept>()
   const asking = new Map<string, Promise<JwtSvid>>()
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
-  let bundles: TrustBundles = new Map()
+  const bundles = new Map<string, Bundle>()
 
   const end = workloadApi.watchJwtBundles((update) => {
-    bundles = update
+    replaceBundles(bundles, update)
     isReady()
   }, options.onError ?? warnOnce())
 
@@ -85,9 +87,7 @@ export function createJwtSource(options: JwtSourceOptions = {}): JwtSource {
   return {
     ready,
     fetch,
-    get bundles() {
-      return bundles
-    },
+    bundles,
     close,
     [Symbol.dispose]: close,
   }

@@ -11,7 +11,7 @@ export type TrustBundles = ReadonlyMap<string, Bundle>
 /** What the Workload API says a workload is and whom it may believe. Each replaces the one before it whole. */
 export interface X509Context {
   /** The first is the default. */
-  readonly svids: readonly X509Svid[]
+  readonly svids: readonly [X509Svid, ...X509Svid[]]
   readonly bundles: TrustBundles
 }
 
@@ -28,7 +28,7 @@ export function readX509Context(response: X509SVIDResponse): X509Context {
     bundles.set(svid.id.trustDomain, x509Bundle(svid.id.trustDomain, message.bundle))
     return svid
   })
-  return { svids, bundles }
+  return { svids: svids as [X509Svid, ...X509Svid[]], bundles }
 }
 
 /** @throws SpiffeError `invalid_bundle`, `invalid_certificate`, `invalid_spiffe_id` */
@@ -39,6 +39,12 @@ export function readX509Bundles(response: X509BundlesResponse): TrustBundles {
       return [trustDomain, x509Bundle(trustDomain, der)]
     }),
   )
+}
+
+/** In place, so that whoever was given `bundles` has the new ones. */
+export function replaceBundles(bundles: Map<string, Bundle>, by: TrustBundles): void {
+  bundles.clear()
+  for (const [trustDomain, bundle] of by) bundles.set(trustDomain, bundle)
 }
 
 function x509Bundle(trustDomain: string, der: Uint8Array): Bundle {

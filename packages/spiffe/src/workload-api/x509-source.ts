@@ -1,8 +1,9 @@
+import type { Bundle } from '../bundles/bundle.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
-import type { TrustBundles, X509Context } from './x509-context.ts'
+import { replaceBundles, type TrustBundles, type X509Context } from './x509-context.ts'
 
 export interface X509SourceOptions {
   workloadApi?: WorkloadApi
@@ -24,6 +25,7 @@ export interface X509Source {
   readonly ready: Promise<void>
   /** @throws SpiffeError `unavailable` before `ready`, `expired_svid`, `no_identity` when it was withdrawn */
   svid(): X509Svid
+  /** Always as the agent sent them last; may be handed on once for all. */
   readonly bundles: TrustBundles
   /** `listener` is called after every change of the SVID or the bundles; call what it returns to end that. */
   onUpdate(listener: () => void): () => void
@@ -45,7 +47,7 @@ export function createX509Source(options: X509SourceOptions = {}): X509Source {
   const withdrawalGraceMilliseconds = (options.withdrawalGraceSeconds ?? 10) * 1000
   const listeners = new Set<() => void>()
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
-  let bundles: TrustBundles = new Map()
+  const bundles = new Map<string, Bundle>()
   let current: X509Svid | undefined
   let absent = new SpiffeError('unavailable', 'the Workload API has not answered yet; await source.ready first')
   let deniedAt: number | undefined
@@ -53,7 +55,7 @@ export function createX509Source(options: X509SourceOptions = {}): X509Source {
   const end = workloadApi.watchX509Context(
     (context) => {
       current = picked(context, pick)
-      bundles = context.bundles
+      replaceBundles(bundles, context.bundles)
       deniedAt = undefined
       isReady()
       changed()
@@ -91,9 +93,7 @@ export function createX509Source(options: X509SourceOptions = {}): X509Source {
       if (current.expiresAt * 1000 <= now()) throw expired(current)
       return current
     },
-    get bundles() {
-      return bundles
-    },
+    bundles,
     onUpdate(listener) {
       // A function of its own, so that the same listener may be added twice.
       const added = () => listener()

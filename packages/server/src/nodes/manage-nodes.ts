@@ -2,8 +2,10 @@ import type { Administrator } from '../admin/administrator.ts'
 import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
 import { Problem } from '../http/problem.ts'
-import type { Database } from '../storage/store.ts'
+import { announce } from '../storage/change-feed.ts'
+import type { Database, StoreTransaction } from '../storage/store.ts'
 import type { NodeRow } from '../storage/workload-identity-tables.ts'
+import { ownSelector } from './join-token.ts'
 
 /** @param id the agent's SPIFFE ID @throws Problem `not_found` */
 export async function findNode(database: Database, id: string): Promise<NodeRow> {
@@ -35,17 +37,35 @@ export async function banNode(id: string, authority: Authority, administrator: A
 }
 
 /**
- * Forgets the node: its agent must attest again, where it can. This is also how a ban is lifted.
+ * Forgets the node: its agent must attest again, where it can. This is also how a ban is lifted. The second ID that a
+ * join token gave it goes too, as nobody can ever have that agent's ID again.
  * @throws Problem `not_found`
  */
 export async function evictNode(id: string, authority: Authority, administrator: Administrator): Promise<void> {
   await findNode(authority.store.database, id)
+  let entries: string[] = []
   await changeAs(administrator, authority, {
     announces: { kind: 'node', id },
-    fact: { type: 'node.evicted', target: `node/${id}` },
-    change: async (transaction) => {
-      await findNode(transaction, id)
+    fact: () => ({
+      type: 'node.evicted',
+      target: `node/${id}`,
+      ...(entries.length > 0 && { detail: { entries_deleted: entries } }),
+    }),
+    change: async (transaction, now) => {
+      const { attestation_type } = await findNode(transaction, id)
       await transaction.deleteFrom('nodes').where('id', '=', id).execute()
+      entries = attestation_type === 'join_token' ? await deleteSecondIds(transaction, id) : []
+      for (const entry of entries) await announce(transaction, authority.store, { kind: 'entry', id: entry, at: now })
     },
   })
+}
+
+async function deleteSecondIds(transaction: StoreTransaction, agentId: string): Promise<string[]> {
+  const rows = await transaction
+    .deleteFrom('registration_entries')
+    .where('parent_id', '=', agentId)
+    .where('selectors', '=', JSON.stringify([ownSelector(agentId)]))
+    .returning('id')
+    .execute()
+  return rows.map(({ id }) => id)
 }

@@ -8,6 +8,7 @@ import type { RegistrationEntryRow } from '../storage/workload-identity-tables.t
 import { checkEntry } from './check-entry.ts'
 import { columnsOf, type EntryValues, insertEntry, newEntry } from './insert-entry.ts'
 import { entryOf, selectorText } from './registration-entry.ts'
+import { requireHeldOfIdentities } from './require-held.ts'
 
 /** @throws Problem `not_found` */
 export async function findEntry(database: Database, id: string): Promise<RegistrationEntryRow> {
@@ -17,7 +18,7 @@ export async function findEntry(database: Database, id: string): Promise<Registr
 }
 
 /**
- * @throws Problem `invalid`; StoreError `conflict` when there is an entry with this SPIFFE ID, parent and selectors
+ * @throws Problem `invalid`, `insufficient_scope`; StoreError `conflict` when there is an entry with this SPIFFE ID, parent and selectors
  */
 export async function createEntry(
   values: Parameters<typeof newEntry>[0],
@@ -30,13 +31,16 @@ export async function createEntry(
   return changeAs(administrator, authority, {
     announces: { kind: 'entry', id: entry.id },
     fact: { type: 'entry.created', target: `entry/${entry.id}`, detail: told(entry) },
-    change: (transaction, now) => insertEntry(transaction, entry, now),
+    change: async (transaction, now) => {
+      await requireHeldOfIdentities(transaction, entry.spiffeId, administrator)
+      return insertEntry(transaction, entry, now)
+    },
   })
 }
 
 /**
  * Changes what is named. What is the same afterwards is not touched: each revision has agents ask for new SVIDs.
- * @throws Problem `not_found`, `invalid`; StoreError `conflict`
+ * @throws Problem `not_found`, `invalid`, `insufficient_scope`; StoreError `conflict`
  */
 export async function updateEntry(
   id: string,
@@ -55,6 +59,7 @@ export async function updateEntry(
       const before = await findEntry(transaction, id)
       const after: EntryValues = { ...entryOf(before), ...values }
       checkEntry(after, trustDomain)
+      await requireHeldOfIdentities(transaction, after.spiffeId, administrator)
       detail = { changed: difference(before, values), ...told(after) }
       return transaction
         .updateTable('registration_entries')

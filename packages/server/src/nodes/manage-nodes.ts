@@ -39,9 +39,15 @@ export async function banNode(id: string, authority: Authority, administrator: A
 /**
  * Forgets the node: its agent must attest again, where it can. This is also how a ban is lifted. The second ID that a
  * join token gave it goes too, as nobody can ever have that agent's ID again.
+ * @param options.expiredBefore only if its SVID has expired by then, in seconds since the epoch, and it is not banned
  * @throws Problem `not_found`
  */
-export async function evictNode(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+export async function evictNode(
+  id: string,
+  authority: Authority,
+  administrator: Administrator,
+  { expiredBefore }: { expiredBefore?: number } = {},
+): Promise<void> {
   await findNode(authority.store.database, id)
   let entries: string[] = []
   await changeAs(administrator, authority, {
@@ -49,10 +55,17 @@ export async function evictNode(id: string, authority: Authority, administrator:
     fact: () => ({
       type: 'node.evicted',
       target: `node/${id}`,
-      ...(entries.length > 0 && { detail: { entries_deleted: entries } }),
+      detail: {
+        ...(entries.length > 0 && { entries_deleted: entries }),
+        ...(expiredBefore !== undefined && { expired: true }),
+      },
     }),
     change: async (transaction, now) => {
-      const { attestation_type } = await findNode(transaction, id)
+      const { attestation_type, banned_at, expires_at, new_expires_at } = await findNode(transaction, id)
+      const lasts = Math.max(expires_at, new_expires_at ?? 0)
+      if (expiredBefore !== undefined && (lasts >= expiredBefore || banned_at !== null)) {
+        throw new Problem(404, 'not_found', 'the node has come back, or is banned')
+      }
       await transaction.deleteFrom('nodes').where('id', '=', id).execute()
       entries = attestation_type === 'join_token' ? await deleteSecondIds(transaction, id) : []
       for (const entry of entries) await announce(transaction, authority.store, { kind: 'entry', id: entry, at: now })

@@ -71,15 +71,27 @@ export async function updateEntry(
   })
 }
 
-/** @throws Problem `not_found` */
-export async function deleteEntry(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+/**
+ * @param options.expiredBefore only if it has expired by then, in seconds since the epoch
+ * @throws Problem `not_found`
+ */
+export async function deleteEntry(
+  id: string,
+  authority: Authority,
+  administrator: Administrator,
+  { expiredBefore }: { expiredBefore?: number } = {},
+): Promise<void> {
   await findEntry(authority.store.database, id)
   let detail: AuditFact['detail'] = {}
   await changeAs(administrator, authority, {
     announces: { kind: 'entry', id },
     fact: () => ({ type: 'entry.deleted', target: `entry/${id}`, detail }),
     change: async (transaction) => {
-      detail = told(entryOf(await findEntry(transaction, id)))
+      const entry = entryOf(await findEntry(transaction, id))
+      if (expiredBefore !== undefined && !(entry.expiresAt !== undefined && entry.expiresAt < expiredBefore)) {
+        throw new Problem(404, 'not_found', 'the entry has not expired')
+      }
+      detail = { ...told(entry), ...(expiredBefore !== undefined && { expired: true }) }
       await transaction.deleteFrom('registration_entries').where('id', '=', id).execute()
     },
   })

@@ -51,11 +51,16 @@ export async function createJoinToken(
 
 /** @throws Problem `not_found`, also when an agent has used it */
 export async function deleteJoinToken(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+  if (!/^join_[\w-]{1,64}$/.test(id)) throw noSuchToken()
   await authority.audit.recordChange(
     { ...actorOf(administrator), type: 'join_token.deleted', outcome: 'success', target: `join_token/${id}` },
     async (transaction) => {
       const row = await transaction.deleteFrom('join_tokens').where('id', '=', id).returning('id').executeTakeFirst()
-      if (!row) throw new Problem(404, 'not_found', 'there is no join token with this id; it may have been used')
+      if (!row) throw noSuchToken()
     },
   )
+}
+
+function noSuchToken(): Problem {
+  return new Problem(404, 'not_found', 'there is no join token with this id; it may have been used')
 }

@@ -1,3 +1,4 @@
+import { isSpiffeId } from '@countersign/spiffe'
 import type { Administrator } from '../admin/administrator.ts'
 import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
@@ -9,7 +10,9 @@ import { ownSelector } from './join-token.ts'
 
 /** @param id the agent's SPIFFE ID @throws Problem `not_found` */
 export async function findNode(database: Database, id: string): Promise<NodeRow> {
-  const row = await database.selectFrom('nodes').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = isSpiffeId(id)
+    ? await database.selectFrom('nodes').selectAll().where('id', '=', id).executeTakeFirst()
+    : undefined
   if (!row) throw new Problem(404, 'not_found', 'there is no node with this SPIFFE ID')
   return row
 }

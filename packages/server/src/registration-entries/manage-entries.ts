@@ -6,13 +6,15 @@ import { Problem } from '../http/problem.ts'
 import type { Database } from '../storage/store.ts'
 import type { RegistrationEntryRow } from '../storage/workload-identity-tables.ts'
 import { checkEntry } from './check-entry.ts'
-import { columnsOf, type EntryValues, insertEntry, newEntry } from './insert-entry.ts'
+import { columnsOf, type EntryValues, insertEntry, isEntryId, newEntry } from './insert-entry.ts'
 import { entryOf, selectorText } from './registration-entry.ts'
 import { requireHeldOfIdentities } from './require-held.ts'
 
 /** @throws Problem `not_found` */
 export async function findEntry(database: Database, id: string): Promise<RegistrationEntryRow> {
-  const row = await database.selectFrom('registration_entries').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = isEntryId(id)
+    ? await database.selectFrom('registration_entries').selectAll().where('id', '=', id).executeTakeFirst()
+    : undefined
   if (!row) throw new Problem(404, 'not_found', 'there is no registration entry with this id')
   return row
 }

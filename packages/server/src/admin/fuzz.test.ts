@@ -97,7 +97,22 @@ const query = fc.oneof(
   fc
     .array(
       fc.tuple(
-        fc.constantFrom('limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'),
+        fc.constantFrom(
+          'limit',
+          'cursor',
+          'q',
+          'audience',
+          'type',
+          'since',
+          'until',
+          'order',
+          'chain',
+          'x',
+          'kind',
+          'spiffe_id',
+          'parent_id',
+          'selector',
+        ),
         segment,
       ),
       {

@@ -22,6 +22,8 @@ export interface WantedClient {
   auth_methods: string[] | null
   assertion_audience: string
   jwks_uri: string | null
+  spiffe_ids: string[]
+  tls_client_auth: Record<string, string> | null
   grants: WantedGrant[]
 }
 
@@ -34,10 +36,15 @@ export interface WantedGrant {
 
 export const defaultApi = { signing_alg: 'ES256', token_ttl: 3600, introspectors: [] as string[] }
 
+/** Exactly one of them says which certificates are a client's. */
+export const tlsClientAuthNames = ['subject_dn', 'san_dns', 'san_uri', 'san_ip', 'san_email']
+
 export const defaultClient = {
   disabled: false,
   default_audience: null,
   auth_methods: null,
   assertion_audience: 'issuer',
   jwks_uri: null,
+  spiffe_ids: [] as string[],
+  tls_client_auth: null,
 }

@@ -48,6 +48,8 @@ function clientObject(client: PresentClient): object {
       assertion_audience: client.assertion_audience,
     }),
     ...(client.jwks_uri !== null && { jwks_uri: client.jwks_uri }),
+    ...(client.spiffe_ids.length > 0 && { spiffe_ids: client.spiffe_ids.toSorted() }),
+    ...(client.tls_client_auth !== null && { tls_client_auth: client.tls_client_auth }),
     ...(grants.length > 0 && {
       grants: Object.fromEntries(grants.map(({ audience, scopes }) => [audience, scopes.toSorted()])),
     }),

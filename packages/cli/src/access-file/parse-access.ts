@@ -5,6 +5,7 @@ import {
   type Access,
   defaultApi,
   defaultClient,
+  tlsClientAuthNames,
   type WantedApi,
   type WantedClient,
   type WantedGrant,
@@ -100,6 +101,8 @@ function readClient(value: unknown, path: Path, reader: Reader): WantedClient {
     'auth_methods',
     'assertion_audience',
     'jwks_uri',
+    'spiffe_ids',
+    'tls_client_auth',
     'grants',
   ]
   const client = reader.object(value, path, known, ['id'])
@@ -114,8 +117,19 @@ function readClient(value: unknown, path: Path, reader: Reader): WantedClient {
       reader.choice(client.assertion_audience, [...path, 'assertion_audience'], ['issuer', 'token_endpoint']) ??
       defaultClient.assertion_audience,
     jwks_uri: reader.text(client.jwks_uri, [...path, 'jwks_uri']) ?? null,
+    spiffe_ids: reader.texts(client.spiffe_ids, [...path, 'spiffe_ids']) ?? [],
+    tls_client_auth: readTlsClientAuth(client.tls_client_auth, [...path, 'tls_client_auth'], reader),
     grants: readGrants(client.grants, [...path, 'grants'], reader),
   }
+}
+
+/** `tls_client_auth: { san_dns: orders.example.com }` */
+function readTlsClientAuth(value: unknown, path: Path, reader: Reader): WantedClient['tls_client_auth'] {
+  if (value === undefined || value === null) return null
+  const members = reader.object(value, path, tlsClientAuthNames)
+  const entries = Object.entries(members).map(([name, text]) => [name, reader.text(text, [...path, name]) ?? ''])
+  if (entries.length !== 1) reader.fault(path, `tls_client_auth needs exactly one of ${tlsClientAuthNames.join(', ')}`)
+  return Object.fromEntries(entries)
 }
 
 /** `https://orders.example.com: [read:orders]`, or a list of `{ audience, scopes }`. */

@@ -29,8 +29,13 @@ interface Subtree {
   validUntil: number
 }
 
-/** How many entries all remembered subtrees hold together: 16 MB of references. */
+const nothing: readonly RegistrationEntry[] = []
+
+/** How many entries all that is remembered holds together: 16 MB of references, each way. */
 const mostRemembered = 2_000_000
+const mostSubtrees = 100_000
+/** Longer ones are sooner made anew than kept for every agent. */
+const longestUnion = 1_000
 
 /**
  * All registration entries, and which of them an agent may have. What lies below a SPIFFE ID is remembered for all
@@ -46,9 +51,14 @@ export class EntryIndex {
   readonly #aliases = new AliasIndex()
   readonly #demands = new FreshnessDemands()
   #revision = 0
-  readonly #subtrees = new LRUCache<string, Subtree>({
+  readonly #subtrees = new Map<string, Subtree>()
+  /** How many entries they hold together */
+  #remembered = 0
+
+  /** By agent, for those with entries in several subtrees: good while these are the same */
+  readonly #unions = new LRUCache<string, { of: readonly Subtree[]; entries: readonly RegistrationEntry[] }>({
     maxSize: mostRemembered,
-    sizeCalculation: ({ entries, parents }) => entries.length + parents.size,
+    sizeCalculation: ({ entries }) => entries.length + 1,
   })
 
   constructor(trustDomain: string) {
@@ -80,19 +90,14 @@ export class EntryIndex {
    * met, is left out with all that only hangs on it.
    */
   authorizedEntries(agent: AgentView, options: AuthorizationOptions): readonly RegistrationEntry[] {
-    const [largest, ...others] = this.#subtreesOf(agent, options).sort(
-      (one, other) => other.entries.length - one.entries.length,
-    )
-    if (!largest) return []
-    if (others.length === 0) return largest.entries
-    const entries = largest.entries.slice()
-    const seen = [largest]
-    for (const subtree of others) {
-      for (const entry of subtree.entries) {
-        if (!seen.some(({ parents }) => parents.has(entry.parentId))) entries.push(entry)
-      }
-      seen.push(subtree)
+    const subtrees = this.#subtreesOf(agent, options)
+    if (subtrees.length < 2) return subtrees[0]?.entries ?? nothing
+    const known = this.#unions.get(agent.id)
+    if (known?.of.length === subtrees.length && known.of.every((subtree, index) => subtree === subtrees[index])) {
+      return known.entries
     }
+    const entries = unionOf(subtrees)
+    if (entries.length <= longestUnion) this.#unions.set(agent.id, { of: subtrees, entries })
     return entries
   }
 
@@ -156,9 +161,10 @@ export class EntryIndex {
 
   #changed(parentIds: readonly string[]): void {
     this.#revision += 1
-    for (const key of [...this.#subtrees.keys()]) {
-      const parents = this.#subtrees.peek(key)?.parents
-      if (parents && parentIds.some((parentId) => parents.has(parentId))) this.#subtrees.delete(key)
+    for (const [key, { parents, entries }] of this.#subtrees) {
+      if (!parentIds.some((parentId) => parents.has(parentId))) continue
+      this.#subtrees.delete(key)
+      this.#remembered -= entries.length
     }
   }
 
@@ -185,8 +191,16 @@ export class EntryIndex {
     const known = this.#subtrees.get(key)
     if (known && now < known.validUntil) return known
     const subtree = this.#crawl(root, agentClass, now)
+    this.#remembered += subtree.entries.length - (known?.entries.length ?? 0)
+    if (this.#remembered > mostRemembered || this.#subtrees.size >= mostSubtrees) this.#forget(subtree)
     this.#subtrees.set(key, subtree)
     return subtree
+  }
+
+  /** All but one that is about to come; it takes more agents than one server serves to get here. */
+  #forget({ entries }: Subtree): void {
+    this.#subtrees.clear()
+    this.#remembered = entries.length
   }
 
   /** In a loop rather than by recursion, and into each ID once: entries may be each other's parents. */
@@ -205,4 +219,18 @@ export class EntryIndex {
     }
     return { entries, parents, validUntil }
   }
+}
+
+/** Each entry once: what has its parent in one subtree is in that one. */
+function unionOf(subtrees: readonly Subtree[]): RegistrationEntry[] {
+  const [largest, ...others] = subtrees.toSorted((one, other) => other.entries.length - one.entries.length)
+  const entries = largest?.entries.slice() ?? []
+  const seen = [largest as Subtree]
+  for (const subtree of others) {
+    for (const entry of subtree.entries) {
+      if (!seen.some(({ parents }) => parents.has(entry.parentId))) entries.push(entry)
+    }
+    seen.push(subtree)
+  }
+  return entries
 }

@@ -13,11 +13,9 @@ import type { NewTrustBundle } from './trust-bundle.ts'
 
 /** @throws Problem `not_found` */
 export async function findTrustBundle(database: Database, trustDomain: string): Promise<TrustBundleRow> {
-  const row = await database
-    .selectFrom('trust_bundles')
-    .selectAll()
-    .where('trust_domain', '=', trustDomain)
-    .executeTakeFirst()
+  const row =
+    /^[a-z0-9._-]{1,255}$/.test(trustDomain) &&
+    (await database.selectFrom('trust_bundles').selectAll().where('trust_domain', '=', trustDomain).executeTakeFirst())
   if (!row) throw new Problem(404, 'not_found', 'nothing is known of this trust domain')
   return row
 }
@@ -79,6 +77,7 @@ export async function deleteTrustBundle(
   authority: Authority,
   administrator: Administrator,
 ): Promise<void> {
+  await findTrustBundle(authority.store.database, trustDomain)
   await changeAs(administrator, authority, {
     announces: { kind: 'trust_bundle', id: trustDomain },
     fact: { type: 'trust_bundle.deleted', target: targetOf({ trust_domain: trustDomain }) },

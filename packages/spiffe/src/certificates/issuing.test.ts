@@ -101,6 +101,7 @@ describe('createCaCertificate', () => {
     ['half a second', { notAfter: now + 0.5 }],
     ['an end before its start', { notAfter: now - 1001 }],
     ['no time', { notAfter: Number.NaN }],
+    ['an end after the year 9999', { notAfter: 253_402_300_800 }],
   ])('refuses %s', (_what, changes) => {
     expect(codeOf(() => createCaCertificate({ ...caOptions, ...changes }))).toBe('invalid_configuration')
   })

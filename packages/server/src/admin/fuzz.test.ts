@@ -117,7 +117,7 @@ const query = fc.oneof(
     .array(
       fc.tuple(
         fc.constantFrom(
-          ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'],
+          ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x', 'kind'],
           ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned'],
         ),
         segment,

@@ -372,15 +372,12 @@ async function authorityById(
   { trustDomain }: AuthorityContext,
   id: string,
 ): Promise<CertificateAuthorityRow> {
-  // Whatever else it holds, such as a NUL, a database may stumble over.
-  const row =
-    /^[A-Za-z0-9_-]{1,128}$/.test(id) &&
-    (await database
-      .selectFrom('certificate_authorities')
-      .selectAll()
-      .where('trust_domain', '=', trustDomain)
-      .where('id', '=', id)
-      .executeTakeFirst())
+  const row = await database
+    .selectFrom('certificate_authorities')
+    .selectAll()
+    .where('trust_domain', '=', trustDomain)
+    .where('id', '=', id)
+    .executeTakeFirst()
   if (!row) throw new Problem(404, 'not_found', 'there is no certificate authority with this id')
   return row
 }

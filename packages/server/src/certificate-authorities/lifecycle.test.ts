@@ -280,6 +280,13 @@ describeStores('the life of a certificate authority', (kind) => {
     expect(isTrusted(svid(under.one), under.one)).toBe(true)
   })
 
+  it('keeps nothing of the private half of one that signs no more', async () => {
+    const first = active()
+    await rotateAuthority('x509', under.one.context, { force: true })
+    const row = (await under.rows()).find(({ id: each }) => each === first)
+    expect(row).toMatchObject({ status: 'retired', sealed_private_key: '' })
+  })
+
   it('seals the private half: neither the key nor its parts stand in the database', async () => {
     for (const row of await under.rows()) {
       expect(row.sealed_private_key).toMatch(/^v1\./)

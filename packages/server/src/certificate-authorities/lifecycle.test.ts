@@ -80,6 +80,14 @@ describeStores('the life of a certificate authority', (kind) => {
     expect(root?.notAfter).toBe(under.clock.now + 90 * day)
   })
 
+  it('names each CA differently, for verifiers that look for an issuer by its name alone', async () => {
+    await prepareAuthority('x509', under.one.context)
+    await under.one.feed.catchUp()
+    const names = under.one.authorities.bundle().x509Authorities.map(({ subject }) => subject)
+    expect(new Set(names).size).toBe(2)
+    for (const name of names) expect(name).toMatch(/example\.org CA [0-9a-f]{16}/)
+  })
+
   it('publishes the next one half-way through the life, and lets it sign when a sixth is left', async () => {
     const first = active()
     await pass(45 * day)

@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Authority } from '../authority.ts'
@@ -35,7 +34,14 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
   const { audit, now } = authority
   const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
+<<<<<<< HEAD
   const context = () => ({ ...pemOf(own.identity()), minVersion: 'TLSv1.2' as const })
+=======
+  const context = () => {
+    const { certificatesPem: cert, key } = own.identity()
+    return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
+  }
+>>>>>>> nodeapi
   const documentOf = bundleDocuments()
   const server = createServer(
     {
@@ -55,15 +61,24 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
+<<<<<<< HEAD
   const renew = async () => {
+=======
+  const renewIfDue = async () => {
+>>>>>>> nodeapi
     try {
       if (await own.renewIfDue()) server.setSecureContext(context())
     } catch (error) {
       onError("renewing the bundle endpoint's SVID", error)
     }
   }
+<<<<<<< HEAD
   const stopFollowing = ca.onChange(() => void renew())
   const looking = setInterval(() => void renew(), lookMilliseconds)
+=======
+  const stopFollowing = ca.onChange(() => void renewIfDue())
+  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
+>>>>>>> nodeapi
   looking.unref()
   const stop = () => {
     clearInterval(looking)
@@ -88,7 +103,10 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   }
 }
+<<<<<<< HEAD
 
 function pemOf({ certificatesPem, key }: { certificatesPem: string; key: KeyObject }): { cert: string; key: string } {
   return { cert: certificatesPem, key: key.export({ format: 'pem', type: 'pkcs8' }) as string }
 }
+=======
+>>>>>>> nodeapi

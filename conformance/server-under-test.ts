@@ -39,7 +39,8 @@ export interface ServerMetadata {
   jwks_uri: string
 }
 
-export async function startServerUnderTest(): Promise<ServerUnderTest> {
+/** @param environment further `COUNTERSIGN_*` variables */
+export async function startServerUnderTest(environment: Record<string, string> = {}): Promise<ServerUnderTest> {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-conformance-'))
   const port = await freePort()
   const issuer = `http://localhost:${port}/`
@@ -52,6 +53,7 @@ export async function startServerUnderTest(): Promise<ServerUnderTest> {
       COUNTERSIGN_MASTER_KEY: generateMasterKey(),
       COUNTERSIGN_ADMIN_CLIENT_ID: administrator.clientId,
       COUNTERSIGN_ADMIN_CLIENT_SECRET: administrator.clientSecret,
+      ...environment,
     },
   })
   const running = await startServer(config, pino({ level: 'silent' }))

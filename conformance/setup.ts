@@ -1,8 +1,12 @@
 // Prepares what the suites need of other languages, ahead of them: `npm run setup -w conformance`.
 import { prepareGo } from './go.ts'
 import { preparePython } from './python.ts'
+import { prepareEnvoy } from './workload-api/envoy.ts'
+import { prepareGoSpiffe } from './workload-api/go-spiffe.ts'
 
-for (const [name, prepare] of Object.entries({ Python: preparePython, Go: prepareGo })) {
+const preparations = { Python: preparePython, Go: prepareGo, 'go-spiffe': prepareGoSpiffe, Envoy: prepareEnvoy }
+
+for (const [name, prepare] of Object.entries(preparations)) {
   try {
     await prepare()
     console.log(`${name}: ready`)

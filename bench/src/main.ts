@@ -1,3 +1,5 @@
+import { benchAgent } from './agent.ts'
+import { benchEntries } from './entries.ts'
 import { type Figure, printFigures } from './figures.ts'
 import { benchIssuing } from './issuing.ts'
 import { benchMemory, benchStart } from './playground.ts'
@@ -6,13 +8,15 @@ import { benchServiceTokens } from './service-tokens.ts'
 import { benchSvids } from './svids.ts'
 import { benchVerifying } from './verifying.ts'
 
-/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|svids|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
+/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|svids|entries|agent|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
 const suites: Record<string, () => Promise<Figure[]>> = {
   issuing: benchIssuing,
   verifying: benchVerifying,
   'service-tokens': benchServiceTokens,
   'service-calls': benchServiceCalls,
   svids: benchSvids,
+  entries: benchEntries,
+  agent: benchAgent,
   start: benchStart,
   memory: benchMemory,
 }

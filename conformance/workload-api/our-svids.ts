@@ -29,7 +29,8 @@ export interface OurSvid {
 
 /** SVIDs of three trust domains with their bundles, good and bad ones. */
 export function createOurSvids() {
-  const ours = createTestAuthority('ours.example')
+  let hoursAgo = 0
+  const ours = createTestAuthority('ours.example', { now: () => Date.now() - hoursAgo * 3_600_000 })
   const federated = createTestAuthority('federated.example')
   const foreign = createTestAuthority('ours.example')
   const deep = createDeepAuthority('deep.example')
@@ -41,6 +42,9 @@ export function createOurSvids() {
   })
   const jwt = (name: string, verdict: string, token: string): OurSvid => ({ name, verdict, chain: [], token })
 
+  hoursAgo = 2
+  const expired = { x509: ours.x509Svid('/a'), jwt: ours.jwtSvid('/a', [audience], { lifetimeSeconds }) }
+  hoursAgo = 0
   const svids = [
     x509('X.509', 'spiffe://ours.example/a', ours.x509Svid('/a').certificates),
     x509(
@@ -52,7 +56,7 @@ export function createOurSvids() {
     x509('X.509 without the intermediate', 'refused', deep.chain.slice(0, 1)),
     x509('X.509 of a federated trust domain', 'spiffe://federated.example/a', federated.x509Svid('/a').certificates),
     x509('X.509 of an authority of the same name', 'refused', foreign.x509Svid('/a').certificates),
-    x509('X.509 expired', 'refused', ours.x509Svid('/a', { lifetimeSeconds: -5 }).certificates),
+    x509('X.509 expired', 'refused', expired.x509.certificates),
     x509(
       'a certificate without an ID',
       'refused',
@@ -72,7 +76,7 @@ export function createOurSvids() {
     ),
     jwt('JWT for another audience', 'refused', ours.jwtSvid('/a', ['x'], { lifetimeSeconds })),
     jwt('JWT of an authority of the same name', 'refused', foreign.jwtSvid('/a', [audience], { lifetimeSeconds })),
-    jwt('JWT expired', 'refused', ours.jwtSvid('/a', [audience], { lifetimeSeconds: -3600 })),
+    jwt('JWT expired', 'refused', expired.jwt),
     jwt('JWT of one trust domain under a key of another', 'refused', deep.tokenFor('ours.example')),
   ]
   // What was issued before a rotation counts as long as the bundle holds its authority.

@@ -59,8 +59,8 @@ export async function startAuthority(folder: string): Promise<Authority> {
     const agent = new Program('agent', program, ['agent'], {
       COUNTERSIGN_AGENT_SERVER: `127.0.0.1:${nodePort}`,
       COUNTERSIGN_AGENT_TRUST_DOMAIN: trustDomain,
-      COUNTERSIGN_AGENT_TRUST_BUNDLE: bundleFile,
-      COUNTERSIGN_AGENT_JOIN_TOKEN_FILE: tokenFile,
+      COUNTERSIGN_AGENT_BOOTSTRAP_BUNDLE_FILE: bundleFile,
+      COUNTERSIGN_AGENT_NODE_JOIN_TOKEN_FILE: tokenFile,
       COUNTERSIGN_AGENT_SOCKET: join(sockets, 'agent.sock'),
       COUNTERSIGN_AGENT_ADMIN_SOCKET: join(sockets, 'admin.sock'),
       COUNTERSIGN_AGENT_GRACE: '5s',

@@ -21,3 +21,5 @@ export { createProcessWatch, type ProcessWatch } from './process/process-watch.t
 export { WorkloadError, type WorkloadErrorCode } from './process/workload-error.ts'
 export type { WorkloadProcess } from './process/workload-process.ts'
 export type { Bootstrap } from './server-connection/bootstrap.ts'
+export { AgentSettingsError, readAgentSettings } from './settings/read-agent-settings.ts'
+export { agentSettings, type Setting } from './settings/setting-table.ts'

@@ -3,12 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import {
   type Certificate,
+  type CertificateIssuer,
   parseCertificate,
   parseCertificateRequest,
   parseSpiffeId,
   spiffeId,
   toPem,
   verifyX509Svid,
+  type X509Svid,
 } from '@countersign/spiffe'
 import {
   type ReportEndedRequest,
@@ -84,6 +86,9 @@ export async function startFakeSpireServer(
   const authority = createTestAuthority(trustDomain, { now })
   let port = 0
   let running: { tls: TlsServer; sockets: Set<TLSSocket>; destroy(): void } | undefined
+
+  const ownSvid = () => authority.x509Svid(options.serverPath ?? '/spire/server', { lifetimeSeconds: 365 * 86_400 })
+  let own: { issuer: CertificateIssuer; svid: X509Svid } | undefined
 
   const fake: FakeSpireServer = {
     get address() {
@@ -294,7 +299,9 @@ export async function startFakeSpireServer(
     grpc.addService(SVIDService, handlers.svid as never)
     grpc.addService(WorkloadsService, handlers.workloads as never)
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
-    const svid = authority.x509Svid(options.serverPath ?? '/spire/server', { lifetimeSeconds: 365 * 86_400 })
+    // Kept as long as its issuer: TLS looks at the machine's clock, which an injected one may be far ahead of.
+    if (own?.issuer !== authority.issuer) own = { issuer: authority.issuer, svid: ownSvid() }
+    const { svid } = own
     const sockets = new Set<TLSSocket>()
     const tls = createServer(
       {

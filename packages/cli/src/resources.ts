@@ -19,6 +19,8 @@ export interface Client {
   auth_methods: string[] | null
   assertion_audience: string
   jwks_uri: string | null
+  spiffe_ids: string[]
+  tls_client_auth: Record<string, string> | null
   created_at: string
   updated_at: string
   client_secret?: string

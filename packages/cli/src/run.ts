@@ -38,6 +38,7 @@ const ownErrors = [
   'LimitsError',
   'SpiffeError',
   'AgentError',
+  'AgentSettingsError',
 ]
 
 /** Errors of our own packages are sentences; anything else is a fault of this program, told without its trace. */

@@ -9,7 +9,19 @@ import {
 } from '@countersign/tokens'
 import { ClientError } from './client-error.ts'
 
-export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+export type AuthenticationMethod =
+  | 'client_secret_basic'
+  | 'client_secret_post'
+  | 'private_key_jwt'
+  | 'tls_client_auth'
+  | 'self_signed_tls_client_auth'
+  | 'spiffe_x509'
+  | 'spiffe_jwt'
+
+/** Gives JWT-SVIDs: `createJwtSource()` of @countersign/spiffe/workload-api, or anything of its shape. */
+export interface JwtSvidSource {
+  fetch(audience: string): Promise<{ readonly token: string }>
+}
 
 /** The key of private_key_jwt: a private JWK or a PEM. `kid` defaults to the JWK's own, else to its thumbprint. */
 export interface PrivateKeyOption {
@@ -22,9 +34,14 @@ export interface PrivateKeyOption {
 /** One way in which the client can prove itself to the token endpoint. */
 export interface Authentication {
   /** What this attempt adds to the request. Called once an attempt, so that an assertion is never sent twice. */
-  prove(nowSeconds: number): { headers: Record<string, string>; form: Record<string, string> }
+  prove(nowSeconds: number): Proof | Promise<Proof>
   /** Takes everything secret out of a text that came from outside. */
   redact(text: string): string
+}
+
+export interface Proof {
+  headers: Record<string, string>
+  form: Record<string, string>
 }
 
 /** RFC 6749 section 2.3.1: both halves are form-encoded before they are joined. */
@@ -72,6 +89,46 @@ export function privateKeyJwt(clientId: string, issuer: string, option: PrivateK
       },
     }),
     redact: redactTokens,
+  }
+}
+
+/**
+ * The workload's JWT-SVID as assertion (draft-ietf-oauth-spiffe-client-auth section 3.1), made out for the issuer as configured and for
+ * nobody else; the source renews it.
+ */
+export function spiffeJwt(clientId: string, issuer: string, source: JwtSvidSource): Authentication {
+  return {
+    async prove() {
+      const token = await fetchSvid(source, issuer)
+      return {
+        headers: {},
+        form: {
+          client_id: clientId,
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe',
+          client_assertion: token,
+        },
+      }
+    },
+    redact: redactTokens,
+  }
+}
+
+/** RFC 8705 section 2: the connection's certificate is the proof, and the form only says whose it should be. */
+export function byCertificate(clientId: string): Authentication {
+  return { prove: () => ({ headers: {}, form: { client_id: clientId } }), redact: redactTokens }
+}
+
+async function fetchSvid(source: JwtSvidSource, issuer: string): Promise<string> {
+  try {
+    return (await source.fetch(issuer)).token
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    // The text of a source that is not ours may quote anything.
+    const why = typeof code === 'string' && /^[a-z_]{1,40}$/.test(code) ? ` (${code})` : ''
+    throw new ClientError(
+      code === 'no_identity' ? 'invalid_client' : 'unavailable',
+      `the Workload API gives no JWT-SVID${why}; check that its socket is there and that an entry matches this process`,
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-export type { AuthenticationMethod, PrivateKeyOption } from './authentication.ts'
+export type { AuthenticationMethod, JwtSvidSource, PrivateKeyOption } from './authentication.ts'
 export { type CountersignClient, createClient, type ObtainedAccessToken, type TokenOptions } from './client.ts'
 export { ClientError, type ClientErrorCode, type ClientErrorDetails } from './client-error.ts'
 export type { ClientOptions } from './options.ts'

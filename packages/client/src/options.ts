@@ -3,10 +3,13 @@ import { Secret } from '@countersign/tokens'
 import {
   type Authentication,
   type AuthenticationMethod,
+  byCertificate,
   clientSecretBasic,
   clientSecretPost,
+  type JwtSvidSource,
   type PrivateKeyOption,
   privateKeyJwt,
+  spiffeJwt,
 } from './authentication.ts'
 import { ClientError } from './client-error.ts'
 import { parseAuthorityUrl, parseIssuer } from './issuer.ts'
@@ -21,7 +24,9 @@ export interface ClientOptions {
   /** During rotation: tried where the server refuses the first with invalid_client; the one that works is remembered. */
   nextClientSecret?: string | Secret
   privateKey?: PrivateKeyOption
-  /** Default: private_key_jwt with a privateKey, else client_secret_basic. */
+  /** For spiffe_jwt: where this workload's JWT-SVIDs come from. */
+  jwtSource?: JwtSvidSource
+  /** Default: private_key_jwt with a privateKey, spiffe_jwt with a jwtSource, else client_secret_basic. */
   authMethod?: AuthenticationMethod
   /** What `token()` and `fetch` ask for unless told otherwise. */
   audience?: string
@@ -109,21 +114,41 @@ export function readOptions(options: ClientOptions): ClientSettings {
 }
 
 function readAuthentications(options: ClientOptions): Authentication[] {
-  const { issuer, clientId, clientSecret, nextClientSecret, privateKey } = options
-  const method = options.authMethod ?? (privateKey ? 'private_key_jwt' : 'client_secret_basic')
+  const { issuer, clientId, clientSecret, nextClientSecret, privateKey, jwtSource } = options
+  const method =
+    options.authMethod ?? (privateKey ? 'private_key_jwt' : jwtSource ? 'spiffe_jwt' : 'client_secret_basic')
   if (method === 'private_key_jwt') {
     if (privateKey === undefined) throw unusable('private_key_jwt needs privateKey')
     return [privateKeyJwt(clientId, issuer, privateKey)]
   }
+  if (method === 'spiffe_jwt') {
+    if (typeof jwtSource?.fetch !== 'function') throw unusable('spiffe_jwt needs jwtSource, such as createJwtSource()')
+    return [spiffeJwt(clientId, issuer, jwtSource)]
+  }
+  if (certificateMethods.has(method)) {
+    if (options.fetch === undefined)
+      throw unusable(`${method} needs fetch: one that shows the certificate (createMtlsFetch)`)
+    return [byCertificate(clientId)]
+  }
   const secretMethods = { client_secret_basic: clientSecretBasic, client_secret_post: clientSecretPost }
-  const authenticate = Object.hasOwn(secretMethods, method) ? secretMethods[method] : undefined
+  const authenticate = Object.hasOwn(secretMethods, method)
+    ? secretMethods[method as keyof typeof secretMethods]
+    : undefined
   if (authenticate === undefined) {
-    throw unusable('authMethod must be client_secret_basic, client_secret_post or private_key_jwt')
+    throw unusable(
+      'authMethod must be client_secret_basic, client_secret_post, private_key_jwt, spiffe_jwt, spiffe_x509, tls_client_auth or self_signed_tls_client_auth',
+    )
   }
   const secrets = [clientSecret, nextClientSecret].filter((secret) => secret !== undefined)
   if (secrets.length === 0) throw unusable('give clientSecret, or privateKey for private_key_jwt')
   return secrets.map((secret) => authenticate(clientId, readSecret(secret)))
 }
+
+const certificateMethods: ReadonlySet<string> = new Set([
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'spiffe_x509',
+])
 
 function readSecret(value: string | Secret): Secret {
   if (typeof value !== 'string' && !(value instanceof Secret)) throw unusable('the client secret must be a string')
@@ -147,6 +172,7 @@ const known: Record<keyof ClientOptions, true> = {
   clientSecret: true,
   nextClientSecret: true,
   privateKey: true,
+  jwtSource: true,
   authMethod: true,
   audience: true,
   scope: true,

@@ -65,7 +65,7 @@ async function ask(
   signal: AbortSignal,
   { fetch, now }: ClientSettings,
 ): Promise<TokenAnswer> {
-  const proof = authentication.prove(Math.floor(now() / 1000))
+  const proof = await authentication.prove(Math.floor(now() / 1000))
   const form = new URLSearchParams({ grant_type: 'client_credentials', ...proof.form })
   if (wish.audience !== undefined) form.set('audience', wish.audience)
   if (wish.scope !== undefined) form.set('scope', wish.scope)

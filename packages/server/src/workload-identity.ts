@@ -9,11 +9,12 @@ import type { NodeAttestor } from './nodes/node-attestor.ts'
 import { type NodeAttestorSettings, openNodeAttestors } from './nodes/node-attestors.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
 import { RegistrationEntries } from './registration-entries/registration-entries.ts'
+import { WithheldEntries } from './registration-entries/withheld-entries.ts'
 import type { MasterKey } from './sealing/master-key.ts'
 import type { ChangeFeed } from './storage/change-feed.ts'
 import type { Store } from './storage/store.ts'
 import type { FederatedBundles } from './trust-bundles/federated-bundles.ts'
-import { openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
+import { type BundleFetchSettings, openTrustBundles } from './trust-bundles/open-trust-bundles.ts'
 
 export interface WorkloadIdentitySettings {
   trustDomain: string
@@ -26,6 +27,8 @@ export interface WorkloadIdentitySettings {
   upstream?: UpstreamFiles | undefined
   /** How often others are asked to fetch the bundle; default 5 minutes */
   bundleRefreshHintSeconds?: number
+  /** How the bundles of other trust domains are fetched */
+  bundleFetch?: BundleFetchSettings
 }
 
 export interface WorkloadIdentityContext {
@@ -42,6 +45,7 @@ export interface WorkloadIdentityContext {
 export interface WorkloadIdentity {
   readonly trustDomain: string
   readonly entries: RegistrationEntries
+  readonly withheld: WithheldEntries
   readonly nodes: NodeRegistry
   readonly nodeAttestors: readonly NodeAttestor[]
   readonly ca: CaAuthority
@@ -72,10 +76,11 @@ export async function openWorkloadIdentity(
     refreshHintSeconds: bundleRefreshHintSeconds,
   })
   const { ca } = opened
-  const trustBundles = await openTrustBundles({ ...context, ca })
+  const trustBundles = await openTrustBundles({ ...context, ca, fetch: settings.bundleFetch })
   return {
     trustDomain,
     entries,
+    withheld: new WithheldEntries({ index: entries.index, audit }),
     nodes: new NodeRegistry(context),
     nodeAttestors: openNodeAttestors(nodeAttestors, { ...context, trustDomain }),
     ca,

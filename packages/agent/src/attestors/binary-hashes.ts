@@ -6,7 +6,8 @@ const CACHED_FILES = 1000
 
 /** SHA-256 of files, lower-case hex. */
 export interface BinaryHashes {
-  of(path: string): Promise<string>
+  /** @param user whose process runs it: one user's files are read one after the other, and hold up nobody else's */
+  of(path: string, user: number): Promise<string>
 }
 
 /**
@@ -16,13 +17,14 @@ export interface BinaryHashes {
 export function createBinaryHashes(options: { maxBytes?: number | undefined } = {}): BinaryHashes {
   const maxBytes = options.maxBytes ?? ONE_GIBIBYTE
   const known = new Map<string, Promise<string>>()
+  const queues = new Map<number, Promise<unknown>>()
 
   return {
-    async of(path) {
+    async of(path, user) {
       const file = await open(path, 'r')
       try {
         const version = await versionOf(file, maxBytes)
-        const digest = known.get(version) ?? hash(file, version)
+        const digest = known.get(version) ?? inTurn(user, () => hash(file, version))
         known.delete(version)
         known.set(version, digest)
         if (known.size > CACHED_FILES) known.delete(known.keys().next().value as string)
@@ -32,6 +34,16 @@ export function createBinaryHashes(options: { maxBytes?: number | undefined } = 
         await file.close()
       }
     },
+  }
+
+  function inTurn(user: number, work: () => Promise<string>): Promise<string> {
+    const done = (queues.get(user) ?? Promise.resolve()).then(work, work)
+    queues.set(user, done)
+    const forget = () => {
+      if (queues.get(user) === done) queues.delete(user)
+    }
+    done.then(forget, forget)
+    return done
   }
 
   async function hash(file: FileHandle, version: string): Promise<string> {

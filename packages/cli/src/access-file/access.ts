@@ -1,7 +1,10 @@
-/** What an access file says, with every default written out: the whole of each API and client that it names. */
+import type { WantedEntry } from './entry.ts'
+
+/** What an access file says, with every default written out: the whole of each API, client and entry that it names. */
 export interface Access {
   apis: WantedApi[]
   clients: WantedClient[]
+  entries: WantedEntry[]
 }
 
 /** The members are those of the admin API. */
@@ -22,6 +25,8 @@ export interface WantedClient {
   auth_methods: string[] | null
   assertion_audience: string
   jwks_uri: string | null
+  spiffe_ids: string[]
+  tls_client_auth: Record<string, string> | null
   grants: WantedGrant[]
 }
 
@@ -34,10 +39,15 @@ export interface WantedGrant {
 
 export const defaultApi = { signing_alg: 'ES256', token_ttl: 3600, introspectors: [] as string[] }
 
+/** Exactly one of them says which certificates are a client's. */
+export const tlsClientAuthNames = ['subject_dn', 'san_dns', 'san_uri', 'san_ip', 'san_email']
+
 export const defaultClient = {
   disabled: false,
   default_audience: null,
   auth_methods: null,
   assertion_audience: 'issuer',
   jwks_uri: null,
+  spiffe_ids: [] as string[],
+  tls_client_auth: null,
 }

@@ -5,10 +5,12 @@ import {
   type Access,
   defaultApi,
   defaultClient,
+  tlsClientAuthNames,
   type WantedApi,
   type WantedClient,
   type WantedGrant,
 } from './access.ts'
+import { entryKey, readEntry } from './entry.ts'
 import { type Path, Places } from './places.ts'
 import { Reader } from './reader.ts'
 
@@ -27,10 +29,11 @@ export function parseAccess(text: string, file: string): Access {
 }
 
 function readAccess(value: unknown, reader: Reader): Access {
-  const { apis, clients } = reader.object(value, [], ['apis', 'clients'])
+  const { apis, clients, entries } = reader.object(value, [], ['apis', 'clients', 'entries'])
   const access = {
     apis: reader.list(apis, ['apis'], readApi),
     clients: reader.list(clients, ['clients'], readClient),
+    entries: reader.list(entries, ['entries'], readEntry),
   }
   reader.noneTwice(
     access.apis.map(({ audience }) => audience),
@@ -42,6 +45,11 @@ function readAccess(value: unknown, reader: Reader): Access {
     ['clients'],
     'id',
   )
+  const keys = access.entries.map(entryKey)
+  keys.forEach((key, index) => {
+    if (keys.indexOf(key) === index) return
+    reader.fault(['entries', index], 'an entry with this spiffe_id, parent_id and selectors is there already')
+  })
   return access
 }
 
@@ -100,6 +108,8 @@ function readClient(value: unknown, path: Path, reader: Reader): WantedClient {
     'auth_methods',
     'assertion_audience',
     'jwks_uri',
+    'spiffe_ids',
+    'tls_client_auth',
     'grants',
   ]
   const client = reader.object(value, path, known, ['id'])
@@ -114,8 +124,19 @@ function readClient(value: unknown, path: Path, reader: Reader): WantedClient {
       reader.choice(client.assertion_audience, [...path, 'assertion_audience'], ['issuer', 'token_endpoint']) ??
       defaultClient.assertion_audience,
     jwks_uri: reader.text(client.jwks_uri, [...path, 'jwks_uri']) ?? null,
+    spiffe_ids: reader.texts(client.spiffe_ids, [...path, 'spiffe_ids']) ?? [],
+    tls_client_auth: readTlsClientAuth(client.tls_client_auth, [...path, 'tls_client_auth'], reader),
     grants: readGrants(client.grants, [...path, 'grants'], reader),
   }
+}
+
+/** `tls_client_auth: { san_dns: orders.example.com }` */
+function readTlsClientAuth(value: unknown, path: Path, reader: Reader): WantedClient['tls_client_auth'] {
+  if (value === undefined || value === null) return null
+  const members = reader.object(value, path, tlsClientAuthNames)
+  const entries = Object.entries(members).map(([name, text]) => [name, reader.text(text, [...path, name]) ?? ''])
+  if (entries.length !== 1) reader.fault(path, `tls_client_auth needs exactly one of ${tlsClientAuthNames.join(', ')}`)
+  return Object.fromEntries(entries)
 }
 
 /** `https://orders.example.com: [read:orders]`, or a list of `{ audience, scopes }`. */

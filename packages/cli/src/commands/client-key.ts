@@ -5,12 +5,14 @@ import { wrongUse } from '../cli-error.ts'
 import { group, type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
 import { deleted } from '../deleted.ts'
 import { note, printList, printResource } from '../output.ts'
+import { readText } from '../read-text.ts'
 import type { Client, ClientKey } from '../resources.ts'
 
 interface AddOptions extends ServerOptions {
   jwk?: string
   jwksUrl?: string
   generate?: string
+  certificate?: string
   alg: 'ES256' | 'RS256' | 'EdDSA'
   label?: string
 }
@@ -21,11 +23,12 @@ export function clientKeyCommands(client: Command): void {
   serverLeaf(
     key,
     'add <client>',
-    'let a client prove itself with a key; give one of --jwk, --jwks-url, --generate',
+    'let a client prove itself with a key; give one of --jwk, --jwks-url, --generate, --certificate',
     'countersign client key add svc-order-processor --generate order-processor.jwk',
   )
     .option('--jwk <file>', 'a public key that the client has the private half of (JWK or PEM)')
     .option('--jwks-url <url>', 'fetch the keys from there')
+    .option('--certificate <file>', 'a certificate that it shows in TLS (PEM; self_signed_tls_client_auth)')
     .option(
       '--generate <file>',
       'make a pair and write the private key there, mode 0600 (PKCS#8 for *.pem, else a JWK)',
@@ -50,14 +53,24 @@ export function clientKeyCommands(client: Command): void {
 }
 
 async function addKey(client: string, options: AddOptions): Promise<void> {
-  const sources = [options.jwk, options.jwksUrl, options.generate].filter((source) => source !== undefined)
+  const sources = [options.jwk, options.jwksUrl, options.generate, options.certificate].filter(
+    (source) => source !== undefined,
+  )
   if (sources.length !== 1)
-    throw wrongUse('say where the key comes from with exactly one of --jwk FILE, --jwks-url URL, --generate FILE')
+    throw wrongUse(
+      'say where the key comes from with exactly one of --jwk FILE, --jwks-url URL, --generate FILE, --certificate FILE',
+    )
   await withAdminApi(options, async (admin) => {
     if (options.jwksUrl !== undefined) return fetchKeysFrom(options.jwksUrl, client, admin, options)
     if (options.generate !== undefined) return addGenerated(options.generate, client, admin, options)
+    if (options.certificate !== undefined) {
+      const certificate = await readText(options.certificate, 'a certificate')
+      if (certificate.includes('PRIVATE KEY'))
+        throw wrongUse(`${options.certificate} holds a private key; give the certificate alone`)
+      return publish({ certificate }, client, admin, options)
+    }
     const { readPublicJwk } = await import('../client-keys.ts')
-    await publish(await readPublicJwk(options.jwk!), client, admin, options)
+    await publish({ jwk: await readPublicJwk(options.jwk!) }, client, admin, options)
   })
 }
 
@@ -76,7 +89,7 @@ async function addGenerated(file: string, client: string, admin: AdminApi, optio
   const { writeKeyPair } = await import('../client-keys.ts')
   const publicJwk = await writeKeyPair(file, options.alg)
   try {
-    await publish(publicJwk, client, admin, options)
+    await publish({ jwk: publicJwk }, client, admin, options)
   } catch (error) {
     note(`The private key is in ${file}, but its public key was not taken; add it with --jwk or delete the file.`)
     throw error
@@ -84,9 +97,14 @@ async function addGenerated(file: string, client: string, admin: AdminApi, optio
   if (!options.json) note(`\nThe private key is in ${file}, readable by you only; it was sent nowhere.`)
 }
 
-async function publish(jwk: object, client: string, admin: AdminApi, options: AddOptions): Promise<void> {
+async function publish(
+  credential: { jwk: object } | { certificate: string },
+  client: string,
+  admin: AdminApi,
+  options: AddOptions,
+): Promise<void> {
   const label = options.label === undefined ? {} : { label: options.label }
-  const key = await admin.send<ClientKey>('POST', path`/clients/${client}/keys`, { jwk, ...label })
+  const key = await admin.send<ClientKey>('POST', path`/clients/${client}/keys`, { ...credential, ...label })
   printResource(key, options, [
     ['kid', key.kid],
     ['client', key.client_id],

@@ -19,9 +19,26 @@ interface ClientFields {
   authMethod?: string[] | false
   assertionAudience?: string
   jwksUrl?: string | false
+  /** False: none */
+  spiffeId?: string[] | false
+  tlsSubjectDn?: string
+  tlsSanDns?: string
+  tlsSanUri?: string
+  tlsSanIp?: string
+  tlsSanEmail?: string
+  /** False: take the name away */
+  tlsClientAuth?: boolean
 }
 
-const authMethods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+const authMethods = [
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'spiffe_x509',
+  'spiffe_jwt',
+]
 
 export function clientCommands(program: Command, description: string): void {
   const client = group(program, 'client', description)
@@ -56,6 +73,8 @@ export function clientCommands(program: Command, description: string): void {
     .option('--no-default-audience', 'take the default audience away')
     .option('--no-auth-method', 'let it use every method that it has a credential for')
     .option('--no-jwks-url', 'no longer fetch its keys')
+    .option('--no-spiffe-id', 'take all its SPIFFE IDs away')
+    .option('--no-tls-client-auth', 'no longer know it by a name in a certificate')
     .action(updateClient)
 
   serverLeaf(
@@ -87,6 +106,19 @@ function clientFields(command: Command): Command {
       ]),
     )
     .option('--jwks-url <url>', 'where its public keys are fetched from')
+    .addOption(
+      new Option(
+        '--spiffe-id <id>',
+        'a SPIFFE ID of its workloads, or with /* at the end all below; repeatable',
+      ).argParser((value, earlier: string[] | boolean | undefined) =>
+        repeated(value, Array.isArray(earlier) ? earlier : []),
+      ),
+    )
+    .option('--tls-subject-dn <name>', 'know its certificates by their subject (RFC 4514)')
+    .option('--tls-san-dns <name>', 'know them by a host name in them')
+    .option('--tls-san-uri <uri>', 'know them by a URI in them')
+    .option('--tls-san-ip <address>', 'know them by an IP address in them')
+    .option('--tls-san-email <address>', 'know them by an e-mail address in them')
 }
 
 async function createClient(
@@ -97,8 +129,10 @@ async function createClient(
   const client = await withAdminApi(options, (admin) => admin.send<Client>('POST', '/clients', body))
   printResource(client, options, describeClient(client))
   if (options.json) return
+  const hasIdentity = client.spiffe_ids.length > 0 || client.tls_client_auth !== null
   if (client.client_secret) note('\nThe secret is not shown again: keep it now, where only this client can read it.')
-  else note(`\nIt has no credential yet; give it one with: countersign client secret create ${client.id}`)
+  else if (!hasIdentity)
+    note(`\nIt has no credential yet; give it one with: countersign client secret create ${client.id}`)
 }
 
 async function listClients(options: ListOptions & { prefix?: string }): Promise<void> {
@@ -133,7 +167,7 @@ async function deleteClient(id: string, options: ServerOptions): Promise<void> {
 }
 
 function fieldsOf(fields: ClientFields): Record<string, unknown> {
-  const { name, defaultAudience, disabled, enabled, authMethod, assertionAudience, jwksUrl } = fields
+  const { name, defaultAudience, disabled, enabled, authMethod, assertionAudience, jwksUrl, spiffeId } = fields
   if (disabled && enabled) throw wrongUse('--disabled and --enabled contradict each other; give one of them')
   return {
     ...(name !== undefined && { name }),
@@ -142,7 +176,27 @@ function fieldsOf(fields: ClientFields): Record<string, unknown> {
     ...(authMethod !== undefined && { auth_methods: authMethod || null }),
     ...(assertionAudience && { assertion_audience: assertionAudience }),
     ...(jwksUrl !== undefined && { jwks_uri: jwksUrl || null }),
+    ...(spiffeId !== undefined && { spiffe_ids: spiffeId || [] }),
+    ...tlsClientAuthOf(fields),
   }
+}
+
+/** RFC 8705 section 2.1.2: one name, and no other. */
+function tlsClientAuthOf(fields: ClientFields): { tls_client_auth?: Record<string, string> | null } {
+  const { tlsSubjectDn, tlsSanDns, tlsSanUri, tlsSanIp, tlsSanEmail } = fields
+  const names = {
+    subject_dn: tlsSubjectDn,
+    san_dns: tlsSanDns,
+    san_uri: tlsSanUri,
+    san_ip: tlsSanIp,
+    san_email: tlsSanEmail,
+  }
+  const given = Object.entries(names).filter((entry): entry is [string, string] => entry[1] !== undefined)
+  if (given.length > 1 || (given.length === 1 && fields.tlsClientAuth === false)) {
+    throw wrongUse('a client is known by one name in its certificates; give one of the --tls- options')
+  }
+  if (given.length === 1) return { tls_client_auth: Object.fromEntries(given) }
+  return fields.tlsClientAuth === false ? { tls_client_auth: null } : {}
 }
 
 function oneOfMethods(value: string, earlier: string[] | boolean | undefined): string[] {
@@ -161,6 +215,8 @@ function describeClient(client: Client): [string, unknown][] {
     ['auth methods', client.auth_methods ?? 'all it has a credential for'],
     ['assertion audience', client.assertion_audience],
     ['keys fetched from', client.jwks_uri],
+    ['SPIFFE IDs', client.spiffe_ids.length > 0 ? client.spiffe_ids : undefined],
+    ['known by certificate', client.tls_client_auth && Object.entries(client.tls_client_auth).flat().join(' ')],
     ['created', client.created_at],
     ['updated', client.updated_at],
     ...(client.client_secret

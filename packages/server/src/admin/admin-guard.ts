@@ -1,4 +1,4 @@
-import { type Caller, createGuard, GuardError } from '@countersign/guard'
+import { type Caller, type CertificateProxyOptions, createGuard, GuardError } from '@countersign/guard'
 import { guardFastify } from '@countersign/guard/fastify'
 import { importPublicJwk, selectKey, type VerificationKey } from '@countersign/tokens'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -19,6 +19,8 @@ declare module 'fastify' {
 export interface AdminGuardOptions {
   authority: Authority
   addressOf: (request: FastifyRequest) => string
+  /** Whose header tells of the client's certificate, which a token may be bound to */
+  certificateProxy?: CertificateProxyOptions | undefined
   limits: { afterFailure(address: string): void | Promise<void> }
 }
 
@@ -35,6 +37,7 @@ export async function guardAdminApi(app: FastifyInstance, options: AdminGuardOpt
     leewaySeconds: 0,
     // Each request is checked whole: few come, and what they may do weighs much.
     tokenCacheSize: 0,
+    ...(options.certificateProxy && { certificateProxy: options.certificateProxy }),
     now: () => authority.now() * 1000,
     onRefusal: ({ caller, request }) => void (caller && request && refused.set(request, caller)),
   })

@@ -37,6 +37,9 @@ const members = [
     'auth_methods',
     'assertion_audience',
     'jwks_uri',
+    'spiffe_ids',
+    'tls_client_auth',
+    'certificate',
     'with_secret',
     'label',
     'expires_in',
@@ -45,6 +48,8 @@ const members = [
     'jwks',
   ],
   ...['algorithm', 'jti', 'exp', 'client_id', 'type', 'outcome', 'events', 'reason', 'count', '__proto__'],
+  ...['kind', 'force', 'bundle', 'endpoint_url', 'endpoint_profile', 'endpoint_spiffe_id', 'csr', 'dns_names', 'usage'],
+  ...['spiffe_id', 'parent_id', 'selectors', 'ttl', 'hint', 'federates_with', 'policy', 'ip_addresses', 'common_name'],
 ]
 const body = fc.oneof(
   fc.dictionary(fc.constantFrom(...members), value, { maxKeys: 6 }).map((object) => JSON.stringify(object)),
@@ -65,7 +70,19 @@ const path = fc.oneof(
     '/signing-keys/rotate',
     '/audit-events',
     '/revocations',
+    '/certificate-authorities',
+    '/certificate-authorities/prepare',
+    '/certificates',
+    '/trust-bundles',
+    '/entries',
+    '/nodes',
+    '/join-tokens',
   ),
+  fc
+    .tuple(segment, fc.constantFrom('activate', 'taint', 'revoke'))
+    .map(([id, act]) => `/certificate-authorities/${id}/${act}`),
+  fc.oneof(fc.constantFrom('example.org', 'other.org'), segment).map((name) => `/trust-bundles/${name}`),
+  fc.tuple(fc.constantFrom('entries', 'nodes', 'join-tokens'), segment).map(([noun, id]) => `/${noun}/${id}`),
   segment.map((id) => `/apis/${id}`),
   segment.map((id) => `/clients/${id}`),
   segment.map((id) => `/signing-keys/${id}/revoke`),
@@ -80,7 +97,22 @@ const query = fc.oneof(
   fc
     .array(
       fc.tuple(
-        fc.constantFrom('limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'),
+        fc.constantFrom(
+          'limit',
+          'cursor',
+          'q',
+          'audience',
+          'type',
+          'since',
+          'until',
+          'order',
+          'chain',
+          'x',
+          'kind',
+          'spiffe_id',
+          'parent_id',
+          'selector',
+        ),
         segment,
       ),
       {
@@ -98,7 +130,7 @@ const request = fc
 describeStores('whatever is sent to the admin API', (kind) => {
   let server: AdminApiUnderTest
   beforeAll(async () => {
-    server = await openAdminApi({ kind })
+    server = await openAdminApi({ kind, spiffe: { trustDomain: 'example.org' } })
     await server.call('POST', '/apis', { audience: 'urn:orders', scopes: [{ name: 'read' }] })
     await server.call('POST', '/clients', { id: 'svc-a' })
     await server.call('PUT', '/services/order', { jwks: { keys: [] } })

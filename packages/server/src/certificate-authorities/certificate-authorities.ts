@@ -70,6 +70,14 @@ export class CertificateAuthorities implements CaAuthority {
     return this.#published
   }
 
+  signsUntil(): { x509?: number; jwt?: number } {
+    const [x509, jwt] = [this.#x509, this.#jwt]
+    return {
+      ...(x509 && 'value' in x509 && { x509: x509.value.certificate.notAfter }),
+      ...(jwt && 'value' in jwt && { jwt: jwt.value.expiresAt }),
+    }
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)

@@ -12,6 +12,8 @@ export interface CaAuthority {
   bundle(): Bundle
   /** What the bundle is made of, with what the node API tells of each. */
   published(): PublishedAuthorities
+  /** When each of those that sign now expires, in seconds since the epoch; without those that cannot sign */
+  signsUntil(): { x509?: number; jwt?: number }
   /** Told after the bundle, or who signs, has changed. @returns what ends it */
   onChange(listener: () => void): () => void
 }

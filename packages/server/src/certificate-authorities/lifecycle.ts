@@ -44,7 +44,7 @@ export async function prepareAuthority(kind: AuthorityKind, context: AuthorityCo
 /**
  * Lets a prepared authority sign from now on. The one before stays in the bundle until it expires.
  * @param options.force also before it has been published for long enough: who has not fetched the bundle since fails
- * @throws Problem `not_found`, `not_prepared`, `too_early`, `corrupt_key`
+ * @throws Problem `not_found`, `not_prepared`, `too_early` @throws CaUnavailable when its key cannot be opened
  */
 export async function activateAuthority(
   id: string,
@@ -165,8 +165,12 @@ export async function revokeAuthority(
 
 /** What is due now. Any replica may do it; doing it twice, or on two of them at once, does nothing. */
 export async function tendAuthorities(context: AuthorityContext): Promise<void> {
-  for (const kind of authorityKinds) await tend(kind, context)
-  await forgetExpired(context)
+  const failures: unknown[] = []
+  const failed = (error: unknown) => void failures.push(error)
+  // What one of them lacks must not hold up the others.
+  for (const kind of authorityKinds) await tend(kind, context).catch(failed)
+  await forgetExpired(context).catch(failed)
+  if (failures.length > 0) throw failures[0]
 }
 
 /** Half-way through its life the next one is published; when a sixth is left, that one signs. */

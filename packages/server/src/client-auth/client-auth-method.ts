@@ -1,4 +1,6 @@
 import type { KeyObject } from 'node:crypto'
+import type { PeerCertificate } from '@countersign/guard'
+import type { BundleSet, Certificate } from '@countersign/spiffe'
 import type { ClientRecord } from '../clients/client.ts'
 import type { Form } from '../token-endpoint/form.ts'
 
@@ -9,13 +11,21 @@ export interface ClientRequest {
   authorization: string | undefined
   /** Where the request came from, normalised */
   address: string
+  /** What the client showed in TLS, or a proxy of ours tells that it did; nothing of it is verified */
+  certificate?: PeerCertificate | undefined
 }
 
 export interface AuthenticatedClient {
   client: ClientRecord
   method: string
-  /** Id of the secret or key that proved it */
+  /** Id of the secret or key that proved it, or what the certificate names */
   credentialId: string
+  /** `x5t#S256` of the certificate that the token gets bound to (RFC 8705 section 3.1) */
+  certificateThumbprint?: string
+  /** Seconds since the epoch: no token outlives the credential that it was got by */
+  credentialExpiresAt?: number
+  /** Whether a client still has the credential; by its id where this is left out */
+  isHeldBy?: (client: ClientRecord) => boolean
 }
 
 export interface ClientAuthContext {
@@ -28,8 +38,20 @@ export interface ClientAuthContext {
   /** Keys of a client that publishes them at its jwks_uri */
   remoteKeys: (url: string) => RemoteKeys
   assertions: SingleUseAssertions
+  /** What SVIDs are verified by; undefined without a trust domain */
+  bundles: BundleSet | undefined
+  /** The CAs of plain client certificates */
+  clientAuthorities: () => readonly Certificate[]
+  /** SVIDs that have ended before their time */
+  revocations: SvidRevocations
   /** Told of every proven credential, for "last used" */
   onCredentialUsed: (kind: 'secret' | 'key', id: string) => void
+}
+
+export interface SvidRevocations {
+  /** Lower-case hex */
+  isRevokedSerial(serial: string): boolean
+  isRevokedJwtSvid(svid: { jti?: string; kid?: string }): boolean
 }
 
 /** Where a client publishes its own keys (RFC 7591 `jwks_uri`). */

@@ -13,6 +13,7 @@ import type { ClientRecord } from '../clients/client.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
 import { type ClientAuthContext, ClientAuthFailure, type ClientAuthMethod } from './client-auth-method.ts'
+import { spiffeAssertionType } from './spiffe-assertion-type.ts'
 
 const method = 'private_key_jwt'
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
@@ -39,7 +40,9 @@ export const assertionAlgorithms: readonly VerificationAlgorithm[] = [
 /** RFC 7523 section 2.2, with `aud` as RFC 7523bis demands: the issuer and nothing else. */
 export const privateKeyJwt: ClientAuthMethod = {
   name: method,
-  isPresented: ({ form }) => form.has('client_assertion') || form.has('client_assertion_type'),
+  isPresented: ({ form }) =>
+    (form.has('client_assertion') || form.has('client_assertion_type')) &&
+    parameter(form, 'client_assertion_type') !== spiffeAssertionType,
   async authenticate({ form }, context) {
     const token = parameter(form, 'client_assertion')
     if (!token || parameter(form, 'client_assertion_type') !== assertionType) {

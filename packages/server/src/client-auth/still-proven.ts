@@ -19,8 +19,12 @@ export async function stillProven(
   return { ...authenticated, client }
 }
 
-function mayStill(client: ClientRecord, { client: before, method, credentialId }: AuthenticatedClient): boolean {
+function mayStill(
+  client: ClientRecord,
+  { client: before, method, credentialId, isHeldBy }: AuthenticatedClient,
+): boolean {
   if (client.authMethods && !client.authMethods.includes(method)) return false
+  if (isHeldBy) return isHeldBy(client)
   const isRegistered = [...client.secrets, ...client.keys].some(({ id }) => id === credentialId)
   const isFetched = client.jwksUri !== undefined && credentialId.startsWith('jwks_uri#')
   return isRegistered || (isFetched && client.jwksUri === before.jwksUri)

@@ -6,6 +6,7 @@ import { audience } from '../apis/api.ts'
 import { clientAuthMethods } from '../client-auth/client-auth-methods.ts'
 import type { ClientRow } from '../storage/tables.ts'
 import { clientIdPattern } from './client.ts'
+import { spiffeIds, tlsClientAuth } from './tls-client-auth.ts'
 
 /** A client as the admin API shows and takes it. */
 
@@ -33,6 +34,8 @@ export const clientPatch = exactly({
   auth_methods: authMethods.nullable().optional(),
   assertion_audience: assertionAudience.optional(),
   jwks_uri: jwksUri.nullable().optional(),
+  spiffe_ids: spiffeIds.optional(),
+  tls_client_auth: tlsClientAuth.nullable().optional(),
 })
 
 export const newClient = exactly({
@@ -51,6 +54,8 @@ export const client = z.object({
   auth_methods: z.array(z.string()).nullable(),
   assertion_audience: assertionAudience,
   jwks_uri: z.string().nullable(),
+  spiffe_ids: z.array(z.string()),
+  tls_client_auth: z.record(z.string(), z.string()).nullable(),
   created_at: time,
   updated_at: time,
 })
@@ -71,6 +76,8 @@ export function viewClient(row: ClientRow): ClientView {
     auth_methods: row.auth_methods === null ? null : JSON.parse(row.auth_methods),
     assertion_audience: row.assertion_audience === 'token_endpoint' ? 'token_endpoint' : 'issuer',
     jwks_uri: row.jwks_uri,
+    spiffe_ids: JSON.parse(row.spiffe_ids),
+    tls_client_auth: row.tls_client_auth === null ? null : JSON.parse(row.tls_client_auth),
     created_at: toTime(row.created_at),
     updated_at: toTime(row.updated_at),
   }

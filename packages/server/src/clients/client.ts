@@ -10,6 +10,10 @@ export interface ClientRecord {
   authMethods: readonly string[] | undefined
   assertionAudience: 'issuer' | 'token_endpoint'
   jwksUri: string | undefined
+  /** Its workloads: exact, or with `/*` at the end */
+  spiffeIds: readonly string[]
+  /** The one name that its certificates must have */
+  tlsClientAuth: TlsClientAuth | undefined
   secrets: readonly SecretRecord[]
   keys: readonly KeyRecord[]
   /** By audience */
@@ -25,6 +29,16 @@ export interface SecretRecord {
 export interface KeyRecord {
   id: string
   key: VerificationKey
+  /** The certificate that the client shows for it, in DER */
+  certificate: Buffer | undefined
+}
+
+/** RFC 8705 section 2.1.2: exactly one of these says which certificates are the client's. */
+export const tlsClientAuthNames = ['subject_dn', 'san_dns', 'san_uri', 'san_ip', 'san_email'] as const
+
+export interface TlsClientAuth {
+  name: (typeof tlsClientAuthNames)[number]
+  value: string
 }
 
 export interface GrantRecord {

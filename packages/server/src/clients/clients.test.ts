@@ -22,6 +22,8 @@ describeStores('clients', (kind) => {
       auth_methods: null,
       assertion_audience: 'issuer',
       jwks_uri: null,
+      spiffe_ids: [],
+      tls_client_auth: null,
       created_at: expect.any(String),
       updated_at: expect.any(String),
     })

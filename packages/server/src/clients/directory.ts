@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { ChangeFeed } from '../storage/change-feed.ts'
 import type { Store } from '../storage/store.ts'
 import { type ClientRecord, clientIdPattern, type GrantRecord } from './client.ts'
+import { readTlsClientAuth } from './tls-client-auth.ts'
 
 /** Finds clients: from memory when it can, from the store when it must; never an old one after a change was told. */
 export class ClientDirectory {
@@ -60,7 +61,7 @@ async function loadClient({ database }: Store, id: string): Promise<ClientRecord
   if (!row) return undefined
   const [secrets, keys, grants] = await Promise.all([
     database.selectFrom('client_secrets').select(['id', 'hash', 'expires_at']).where('client_id', '=', id).execute(),
-    database.selectFrom('client_keys').select(['id', 'jwk']).where('client_id', '=', id).execute(),
+    database.selectFrom('client_keys').select(['id', 'jwk', 'certificate']).where('client_id', '=', id).execute(),
     database
       .selectFrom('client_grants')
       .innerJoin('apis', 'apis.id', 'client_grants.api_id')
@@ -76,12 +77,18 @@ async function loadClient({ database }: Store, id: string): Promise<ClientRecord
     authMethods: row.auth_methods === null ? undefined : JSON.parse(row.auth_methods),
     assertionAudience: row.assertion_audience === 'token_endpoint' ? 'token_endpoint' : 'issuer',
     jwksUri: row.jwks_uri ?? undefined,
+    spiffeIds: JSON.parse(row.spiffe_ids),
+    tlsClientAuth: row.tls_client_auth === null ? undefined : readTlsClientAuth(JSON.parse(row.tls_client_auth)),
     secrets: secrets.map((secret) => ({
       id: secret.id,
       hash: Buffer.from(secret.hash, 'hex'),
       expiresAt: secret.expires_at ?? undefined,
     })),
-    keys: keys.map((key) => ({ id: key.id, key: importPublicJwk(JSON.parse(key.jwk)) })),
+    keys: keys.map(({ id, jwk, certificate }) => ({
+      id,
+      key: importPublicJwk(JSON.parse(jwk)),
+      certificate: certificate === null ? undefined : Buffer.from(certificate, 'base64'),
+    })),
     grants: new Map(
       grants.map((grant): [string, GrantRecord] => [
         grant.audience,

@@ -3,7 +3,7 @@ import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
 import { exactly } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
 import { findClient } from './find-client.ts'
-import { checkKey, clientKey, newKey, viewKey } from './key-resource.ts'
+import { checkKey, checkKeyCertificate, clientKey, newKey, viewKey } from './key-resource.ts'
 import { addClientKey, removeClientKey } from './manage-keys.ts'
 
 const tags = ['Client keys']
@@ -18,7 +18,7 @@ export function keyRoutes(app: AdminApp, { authority }: AdminContext): void {
       config: needs('clients:write'),
       schema: {
         tags,
-        summary: 'Add a public key for private_key_jwt',
+        summary: 'Add a public key for private_key_jwt, or a certificate for self_signed_tls_client_auth',
         description: 'Without `kid` it gets its RFC 7638 thumbprint; an RSA key without `alg` is for RS256.',
         params,
         body: newKey,
@@ -26,7 +26,7 @@ export function keyRoutes(app: AdminApp, { authority }: AdminContext): void {
       },
     },
     async ({ params: { id }, body, administrator }, reply) => {
-      const key = checkKey(body.jwk)
+      const key = body.certificate === undefined ? checkKey(body.jwk ?? {}) : checkKeyCertificate(body.certificate)
       await findClient(database, id)
       const row = await addClientKey(id, key, body.label, authority, administrator)
       return reply

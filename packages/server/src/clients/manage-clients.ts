@@ -17,6 +17,9 @@ export interface NewClient {
   authMethods?: readonly string[] | null | undefined
   assertionAudience?: 'issuer' | 'token_endpoint' | undefined
   jwksUri?: string | null | undefined
+  spiffeIds?: readonly string[] | undefined
+  /** One member: `subject_dn`, `san_dns`, ... */
+  tlsClientAuth?: Readonly<Record<string, string | undefined>> | null | undefined
 }
 
 /** @throws StoreError `conflict` when the id is taken */
@@ -75,6 +78,8 @@ function insertClient(
       auth_methods: client.authMethods ? JSON.stringify(client.authMethods) : null,
       assertion_audience: client.assertionAudience ?? 'issuer',
       jwks_uri: client.jwksUri ?? null,
+      spiffe_ids: JSON.stringify(client.spiffeIds ?? []),
+      tls_client_auth: client.tlsClientAuth ? JSON.stringify(client.tlsClientAuth) : null,
       created_at: now,
       updated_at: now,
     })
@@ -109,6 +114,10 @@ export function updateClient(
           }),
           ...(patch.assertion_audience !== undefined && { assertion_audience: patch.assertion_audience }),
           ...(patch.jwks_uri !== undefined && { jwks_uri: patch.jwks_uri }),
+          ...(patch.spiffe_ids !== undefined && { spiffe_ids: JSON.stringify(patch.spiffe_ids) }),
+          ...(patch.tls_client_auth !== undefined && {
+            tls_client_auth: patch.tls_client_auth === null ? null : JSON.stringify(patch.tls_client_auth),
+          }),
           updated_at: now,
         })
         .where('id', '=', id)
@@ -145,6 +154,10 @@ function told(patch: ClientPatch) {
     ...(patch.assertion_audience !== undefined && { assertion_audience: patch.assertion_audience }),
     ...(patch.jwks_uri !== undefined && { jwks_uri: patch.jwks_uri }),
     ...(patch.auth_methods !== undefined && { auth_methods: patch.auth_methods }),
+    ...(patch.spiffe_ids !== undefined && { spiffe_ids: patch.spiffe_ids }),
+    ...(patch.tls_client_auth !== undefined && {
+      tls_client_auth: patch.tls_client_auth && JSON.stringify(patch.tls_client_auth),
+    }),
   }
 }
 

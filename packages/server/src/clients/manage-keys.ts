@@ -13,7 +13,7 @@ export const mostKeys = 20
 /** @throws Problem `not_found`, `too_many_keys`, `key_registered`, `insufficient_scope`; StoreError `conflict` (kid) */
 export function addClientKey(
   clientId: string,
-  { kid, thumbprint, jwk }: CheckedKey,
+  { kid, thumbprint, jwk, certificate }: CheckedKey,
   label: string | undefined,
   authority: Authority,
   administrator: Administrator,
@@ -43,6 +43,7 @@ export function addClientKey(
           client_id: clientId,
           kid,
           jwk: JSON.stringify(jwk),
+          certificate: certificate ?? null,
           label: label ?? null,
           created_at: now,
           last_used_at: null,

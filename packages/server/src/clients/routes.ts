@@ -31,6 +31,8 @@ export function clientRoutes(app: AdminApp, { authority, allowLoopbackJwksUri }:
         authMethods: body.auth_methods,
         assertionAudience: body.assertion_audience,
         jwksUri: body.jwks_uri,
+        spiffeIds: body.spiffe_ids,
+        tlsClientAuth: body.tls_client_auth,
       }
       const creating: Promise<{ id: string; secretId?: string; secret?: string }> = body.with_secret
         ? createClientWithSecret(wanted, authority, administrator)

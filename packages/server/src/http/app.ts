@@ -1,5 +1,7 @@
+import { type CertificateProxyOptions, createCertificateProxy, createFindPeerCertificate } from '@countersign/guard'
 import { createClientAddress, type RateLimiter } from '@countersign/limits'
 import type { GuardedFetchOptions } from '@countersign/outbound'
+import type { Certificate } from '@countersign/spiffe'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
 import { adminApi } from '../admin/routes.ts'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
@@ -15,6 +17,7 @@ import { serviceKeySetRoute } from '../services/key-set-route.ts'
 import { tokenRoutes } from '../token-endpoint/routes.ts'
 import { createTokenLimits, noTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
 import { bundleRoute } from '../trust-bundles/bundle-route.ts'
+import { bundlesOf } from '../trust-bundles/bundles-of.ts'
 import { discoveryRoutes, endpointUrl } from './discovery.ts'
 import { healthRoutes } from './health.ts'
 import { speakOAuth } from './oauth.ts'
@@ -28,6 +31,8 @@ export interface AppOptions {
   trustedProxies: readonly string[]
   logger: FastifyBaseLogger
   tls?: { key: string; cert: string }
+  /** Where client certificates are taken */
+  mtls?: MtlsOptions | undefined
   /** For development: clients may publish their keys over plain http on this machine */
   allowLoopbackJwksUri?: boolean
   /** How clients' `jwks_uri` are fetched; by default with no exception from the guards */
@@ -44,6 +49,15 @@ export interface AppOptions {
   maximumStreams?: number
   /** How long a request may take to arrive, in milliseconds */
   arrival?: Arrival
+}
+
+export interface MtlsOptions {
+  /** Where clients come with a certificate, such as https://mtls.example.com; undefined where only a proxy takes them */
+  baseUrl?: (() => string | undefined) | undefined
+  /** The CAs of plain client certificates, beside those of the trust domain */
+  clientAuthorities?: readonly Certificate[]
+  /** Whose header is believed */
+  proxies?: CertificateProxyOptions | undefined
 }
 
 interface Arrival {
@@ -86,14 +100,17 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     endIdleConnections(app)
   })
   answerWithProblems(app)
-  discoveryRoutes(app, authority)
+  discoveryRoutes(app, authority, options.mtls)
   serviceKeySetRoute(app, authority)
   bundleRoute(app, authority)
   healthRoutes(app, authority, () => closing || options.isDraining?.() === true)
 
   const clientAddress = createClientAddress({ trustedProxies: options.trustedProxies })
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
-  const clientAuth = clientAuthContext(authority, remoteKeyFetchOf(options))
+  const { mtls } = options
+  const clientAuth = clientAuthContext(authority, remoteKeyFetchOf(options), mtls)
+  const proxy = mtls?.proxies && createCertificateProxy(mtls.proxies, clientAuth.bundles)
+  const certificateOf = createFindPeerCertificate(proxy, () => authority.now() * 1000)
   const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
   app.addHook('onClose', () => refusals.flush())
   const limits = options.tokenLimits
@@ -109,22 +126,37 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     tokenRoutes(oauth, {
       context: { ...context, signerFor: (algorithm) => authority.keyRing.signerFor(algorithm) },
       addressOf,
+      certificateOf,
       onOutcome: counting('token'),
       assertionRefusalMilliseconds,
     })
     introspectionRoutes(oauth, {
       context,
       addressOf,
+      certificateOf,
       onOutcome: counting('introspection'),
       assertionRefusalMilliseconds,
     })
-    revocationRoutes(oauth, { context, addressOf, onOutcome: counting('revocation'), assertionRefusalMilliseconds })
+    revocationRoutes(oauth, {
+      context,
+      addressOf,
+      certificateOf,
+      onOutcome: counting('revocation'),
+      assertionRefusalMilliseconds,
+    })
     const { heartbeatMilliseconds, maximumStreams } = options
     const onOutcome = counting('revocation_feed')
-    revocationFeedRoutes(oauth, { context, addressOf, onOutcome, heartbeatMilliseconds, maximumStreams })
+    revocationFeedRoutes(oauth, { context, addressOf, certificateOf, onOutcome, heartbeatMilliseconds, maximumStreams })
   })
   const { allowLoopbackJwksUri } = options
-  await app.register(adminApi, { prefix: '/api/v1', authority, addressOf, limits, allowLoopbackJwksUri })
+  await app.register(adminApi, {
+    prefix: '/api/v1',
+    authority,
+    addressOf,
+    limits,
+    allowLoopbackJwksUri,
+    certificateProxy: mtls?.proxies && { bundles: clientAuth.bundles, ...mtls.proxies },
+  })
   return app
 }
 
@@ -144,7 +176,9 @@ function remoteKeyFetchOf({ remoteKeyFetch = {}, allowLoopbackJwksUri }: AppOpti
 function clientAuthContext(
   authority: Authority,
   remoteKeyFetch: (url: string) => GuardedFetchOptions,
+  mtls: MtlsOptions | undefined,
 ): ClientAuthContext {
+  const { workloadIdentity: identity } = authority
   return {
     issuer: authority.issuer,
     tokenEndpoint: endpointUrl(authority.issuer, '/oauth/token'),
@@ -153,6 +187,9 @@ function clientAuthContext(
     findClient: (id) => authority.clients.find(id),
     remoteKeys: createRemoteKeys(remoteKeyFetch),
     assertions: authority.assertions,
+    bundles: identity && bundlesOf(identity),
+    clientAuthorities: () => [...(mtls?.clientAuthorities ?? []), ...(identity?.ca.bundle().x509Authorities ?? [])],
+    revocations: authority.revocations,
     onCredentialUsed: (kind, id) => authority.credentialUse.note(kind, id),
   }
 }

@@ -3,13 +3,15 @@ import type { Authority } from '../authority.ts'
 import { clientAuthMethods } from '../client-auth/client-auth-methods.ts'
 import { assertionAlgorithms } from '../client-auth/private-key-jwt.ts'
 import { grantTypes } from '../grants/grant-types.ts'
+import type { MtlsOptions } from './app.ts'
 import { createKeySet, sendKeySet } from './key-set.ts'
 
 /** What anybody may know: the metadata (RFC 8414) and the public keys (RFC 7517). */
-export function discoveryRoutes(app: FastifyInstance, authority: Authority): void {
-  const metadata = serverMetadata(authority.issuer)
+export function discoveryRoutes(app: FastifyInstance, authority: Authority, mtls?: MtlsOptions): void {
   for (const path of metadataPaths(authority.issuer)) {
-    app.get(path, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(metadata))
+    app.get(path, async (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=300').send(serverMetadata(authority, mtls)),
+    )
   }
 
   let set = keySet(authority)
@@ -24,8 +26,12 @@ export function endpointUrl(issuer: string, path: string): string {
   return `${issuer.replace(/\/$/, '')}${path}`
 }
 
-function serverMetadata(issuer: string) {
-  const authMethods = clientAuthMethods.map(({ name }) => name)
+function serverMetadata({ issuer, workloadIdentity }: Authority, mtls: MtlsOptions | undefined) {
+  const authMethods = clientAuthMethods
+    .map(({ name }) => name)
+    .filter((name) => mtls !== undefined || !certificateMethods.has(name))
+    .filter((name) => workloadIdentity !== undefined || !name.startsWith('spiffe_'))
+  const aliases = mtls?.baseUrl?.()
   return {
     issuer,
     token_endpoint: endpointUrl(issuer, '/oauth/token'),
@@ -41,6 +47,20 @@ function serverMetadata(issuer: string) {
     introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_endpoint_auth_methods_supported: authMethods,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    ...(mtls && { tls_client_certificate_bound_access_tokens: true }),
+    ...(aliases !== undefined && { mtls_endpoint_aliases: endpointAliases(aliases) }),
+  }
+}
+
+const certificateMethods = new Set(['tls_client_auth', 'self_signed_tls_client_auth', 'spiffe_x509'])
+
+/** RFC 8705 section 5: where clients come with a certificate. */
+function endpointAliases(baseUrl: string): Record<string, string> {
+  return {
+    token_endpoint: endpointUrl(baseUrl, '/oauth/token'),
+    introspection_endpoint: endpointUrl(baseUrl, '/oauth/introspect'),
+    revocation_endpoint: endpointUrl(baseUrl, '/oauth/revoke'),
+    revocation_feed_endpoint: endpointUrl(baseUrl, '/oauth/revocations'),
   }
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestServer, type TestServer } from '../server.fixture.ts'
+import { workloadIdentityOf } from '../workload-identity.ts'
 import { createMetrics } from './metrics.ts'
 
 let server: TestServer
@@ -20,4 +21,17 @@ it('has a bounded number of series, whatever types of events are reported', asyn
   expect(text).not.toContain('made_up')
   expect(text).toContain('countersign_audit_events_total{type="reported",outcome="failure"} 200')
   expect(text).toContain('countersign_audit_events_total{type="token.issued",outcome="success"} 1')
+})
+
+it('tells when the authorities that sign now expire', async () => {
+  const { authority, close } = await startTestServer({ settings: { spiffe: { trustDomain: 'example.org' } } })
+  try {
+    const text = await createMetrics(authority).registry.metrics()
+    const { notAfter } = workloadIdentityOf(authority).ca.issuer().certificate
+    expect(text).toContain(`countersign_certificate_authority_expiry_seconds{kind="x509"} ${notAfter}`)
+    expect(text).toContain('countersign_certificate_authority_expiry_seconds{kind="jwt"} ')
+    expect(await createMetrics(server.authority).registry.metrics()).not.toContain('certificate_authority')
+  } finally {
+    await close()
+  }
 })

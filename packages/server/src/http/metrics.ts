@@ -52,6 +52,19 @@ export function createMetrics(authority: Authority): Metrics {
       for (const { algorithm, status } of authority.keyRing.published) this.inc({ algorithm, status })
     },
   })
+  const { workloadIdentity } = authority
+  if (workloadIdentity) {
+    new Gauge({
+      name: 'countersign_certificate_authority_expiry_seconds',
+      help: 'When the authority that signs now expires, in seconds since the epoch; none where nothing can be signed',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [kind, expiresAt] of Object.entries(workloadIdentity.ca.signsUntil())) this.set({ kind }, expiresAt)
+      },
+    })
+  }
   authority.audit.onCommitted((events) => {
     auditCommit.observe(events.length)
     for (const [key, count] of countBy(events, ({ type, outcome }) => `${labelOf(type)} ${outcome}`)) {

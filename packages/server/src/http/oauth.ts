@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { type FindPeerCertificate, type PeerCertificate, PeerCertificateError } from '@countersign/guard'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientRequest } from '../client-auth/client-auth-method.ts'
 import { StoreError } from '../storage/store.ts'
@@ -18,6 +19,7 @@ const assertionFailureDefault = 500
 export interface OAuthEndpoint {
   path: string
   addressOf: (request: FastifyRequest) => string
+  certificateOf: FindPeerCertificate
   /** Throws OAuthError 429 before anything is read; left out where only failures are limited */
   admit?: (address: string) => void | Promise<void>
   answer: (request: ClientRequest) => Promise<{ body?: object; headers?: Record<string, string>; outcome: string }>
@@ -130,9 +132,25 @@ async function readRequest(request: FastifyRequest, address: string, endpoint: O
   try {
     refuseCredentialsInUrl(request.url)
     const authorization = singleAuthorization(request.raw.rawHeaders)
-    return { form: parseForm(bodyText(request.body)), authorization, address }
+    const certificate = certificateOf(request, endpoint.certificateOf)
+    return { form: parseForm(bodyText(request.body)), authorization, address, certificate }
   } catch (error) {
     throw await endpoint.onMalformed(error, address)
+  }
+}
+
+/**
+ * Undefined where the client showed none.
+ * @throws OAuthError `invalid_request` for one that cannot be read, or that is told of by who may not
+ */
+export function certificateOf({ raw }: FastifyRequest, find: FindPeerCertificate): PeerCertificate | undefined {
+  try {
+    return find({ headers: raw.headers, rawHeaders: raw.rawHeaders, socket: raw.socket })
+  } catch (error) {
+    if (!(error instanceof PeerCertificateError)) throw error
+    throw new OAuthError('invalid_request', 'the client certificate cannot be used', {
+      reason: `${error.reason}: ${error.message}`,
+    })
   }
 }
 

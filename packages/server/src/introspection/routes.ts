@@ -1,3 +1,4 @@
+import type { FindPeerCertificate } from '@countersign/guard'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { VerificationLog } from '../audit/verification-log.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
@@ -15,16 +16,18 @@ export type IntrospectionContext = ClientAuthContext &
 export interface IntrospectionRoutesOptions {
   context: IntrospectionContext
   addressOf: (request: FastifyRequest) => string
+  certificateOf: FindPeerCertificate
   onOutcome: (outcome: string) => void
   assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/introspect` (RFC 7662) */
 export function introspectionRoutes(app: FastifyInstance, options: IntrospectionRoutesOptions): void {
-  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
+  const { context, addressOf, certificateOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/introspect',
     addressOf,
+    certificateOf,
     answer: async (request) => {
       const body = await answerIntrospection(request, context)
       return { body, outcome: body.active ? 'active' : 'inactive' }

@@ -5,6 +5,7 @@ import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
 import type { NodeAttestor } from '../nodes/node-attestor.ts'
 import type { NodeRegistry } from '../nodes/node-registry.ts'
 import type { EntryIndex } from '../registration-entries/entry-index.ts'
+import type { WithheldEntries } from '../registration-entries/withheld-entries.ts'
 import type { Store } from '../storage/store.ts'
 import type { CallRules } from './calls.ts'
 import type { NodeLimits } from './node-limits.ts'
@@ -16,6 +17,7 @@ export interface NodeApiContext {
   /** Bundles of other trust domains */
   readonly federated: BundleSet
   readonly entries: EntryIndex
+  readonly withheld: WithheldEntries
   readonly nodes: NodeRegistry
   readonly nodeAttestors: readonly NodeAttestor[]
   readonly issuanceIds: IssuanceIds

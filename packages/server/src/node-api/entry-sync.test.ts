@@ -1,5 +1,5 @@
-import type {
-  SyncAuthorizedEntriesRequest,
+import {
+  type SyncAuthorizedEntriesRequest,
   SyncAuthorizedEntriesResponse,
 } from '@countersign/spiffe/protocol/spire-entry'
 import { EntryMask } from '@countersign/spiffe/protocol/spire-types'
@@ -55,7 +55,7 @@ async function sync(
   const next = async () => requests.shift()
   await syncEntries(
     next,
-    async (response) => void responses.push(response),
+    async (response) => void responses.push(SyncAuthorizedEntriesResponse.decode(response)),
     () => ({ entries: all, withPolicies }),
   )
   return responses
@@ -123,7 +123,6 @@ it('keeps each message below the 4 MiB that go-grpc takes, however large the ent
   expect(pages.length).toBeGreaterThan(1)
   expect(pages.map(({ more }) => more)).toEqual([...pages.slice(1).map(() => true), false])
   expect(pages.flatMap(({ entries }) => entries.map(({ id }) => id))).toEqual(ids)
-  const { SyncAuthorizedEntriesResponse } = await import('@countersign/spiffe/protocol/spire-entry')
   for (const page of pages) {
     expect(SyncAuthorizedEntriesResponse.encode(page).finish().length).toBeLessThan(4 * 1024 * 1024)
   }

@@ -1,12 +1,7 @@
-import type {
-  EntryRevision,
-  SyncAuthorizedEntriesRequest,
-  SyncAuthorizedEntriesResponse,
-} from '@countersign/spiffe/protocol/spire-entry'
-import { Entry, type EntryMask } from '@countersign/spiffe/protocol/spire-types'
+import type { SyncAuthorizedEntriesRequest } from '@countersign/spiffe/protocol/spire-entry'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'
-import { toWireEntry } from './entry-message.ts'
 import { invalidArgument } from './rpc-error.ts'
+import { type EntryForm, type WrittenEntries, withMore, writtenEntries, writtenRevisions } from './written-entries.ts'
 
 /** Up to so many entries come whole; of more, first the revisions. SPIRE's agents ask for at most so many at once. */
 const pageSize = 500
@@ -21,11 +16,12 @@ export interface SyncedEntries {
 
 /**
  * SyncAuthorizedEntries from the first message to the last (SPIRE's API; the client ends it, or cancels).
+ * @param send takes a `SyncAuthorizedEntriesResponse` as bytes
  * @throws RpcError INVALID_ARGUMENT
  */
 export async function syncEntries(
   next: () => Promise<SyncAuthorizedEntriesRequest | undefined>,
-  send: (response: SyncAuthorizedEntriesResponse) => Promise<void>,
+  send: (response: Buffer) => Promise<void>,
   authorized: () => SyncedEntries,
 ): Promise<void> {
   const first = await next()
@@ -34,58 +30,36 @@ export async function syncEntries(
   const mask = first.outputMask
   if (mask && !mask.revisionNumber) throw invalidArgument('the output mask must contain the revision number')
   const { entries, withPolicies } = authorized()
-  const whole = entries.length <= pageSize && wholeEntries(entries, mask, withPolicies)
-  if (whole) return send({ entryRevisions: [], entries: whole, more: false })
-  for (const page of revisionPages(entries)) await send(page)
-  const byId = new Map(entries.map((entry) => [entry.id, entry]))
+  const written = writtenEntries({ mask, withPolicies })
+  const whole = entries.length <= pageSize ? written.whole(entries, largestMessage) : undefined
+  if (whole) return send(whole)
+  for (const page of writtenRevisions(entries, pageSize)) await send(page)
+  let byId: Map<string, RegistrationEntry> | undefined
   for (let request = await next(); request; request = await next()) {
     if (request.ids.length > pageSize) throw invalidArgument(`name at most ${pageSize} entries at once`)
-    const asked = [...new Set(request.ids)].flatMap((id) => byId.get(id) ?? [])
-    const pages = pagesOf(asked, mask, withPolicies)
-    for (const [index, page] of pages.entries()) {
-      await send({ entryRevisions: [], entries: page, more: index < pages.length - 1 })
-    }
+    byId ??= new Map(entries.map((entry) => [entry.id, entry]))
+    const asked = [...new Set(request.ids)].flatMap((id) => byId?.get(id) ?? [])
+    for (const page of pagesOf(asked, written)) await send(page)
   }
-}
-
-/** All in one message, or nothing when they do not fit into one. */
-export function wholeEntries(
-  entries: readonly RegistrationEntry[],
-  mask: EntryMask | undefined,
-  withPolicies: boolean,
-): Entry[] | undefined {
-  const pages = pagesOf(entries, mask, withPolicies)
-  return pages.length === 1 ? pages[0] : undefined
 }
 
 /** Each within what a message may hold; one that is empty where there is nothing. */
-function pagesOf(
-  entries: readonly RegistrationEntry[],
-  mask: EntryMask | undefined,
-  withPolicies: boolean,
-): readonly Entry[][] {
-  const pages: Entry[][] = [[]]
+function pagesOf(entries: readonly RegistrationEntry[], written: WrittenEntries): Buffer[] {
+  const pages: Buffer[][] = [[]]
   let size = 0
   for (const entry of entries) {
-    const message = toWireEntry(entry, mask, withPolicies)
-    const length = Entry.encode(message).finish().length + 8
-    if (size > 0 && size + length > largestMessage) {
+    const part = written.entry(entry)
+    if (size > 0 && size + part.length > largestMessage) {
       pages.push([])
       size = 0
     }
-    pages.at(-1)?.push(message)
-    size += length
+    pages.at(-1)?.push(part)
+    size += part.length
   }
-  return pages
+  return pages.map((parts, index) => (index < pages.length - 1 ? withMore(parts) : Buffer.concat(parts)))
 }
 
-function* revisionPages(entries: readonly RegistrationEntry[]): Generator<SyncAuthorizedEntriesResponse> {
-  for (let start = 0; start < entries.length; start += pageSize) {
-    const entryRevisions = entries.slice(start, start + pageSize).map(revisionOf)
-    yield { entryRevisions, entries: [], more: start + pageSize < entries.length }
-  }
-}
-
-function revisionOf({ id, revisionNumber, createdAt }: RegistrationEntry): EntryRevision {
-  return { id, revisionNumber, createdAt }
+/** Whether all of them fit into one message. */
+export function fitInOneMessage(entries: readonly RegistrationEntry[], form: EntryForm): boolean {
+  return writtenEntries(form).whole(entries, largestMessage) !== undefined
 }

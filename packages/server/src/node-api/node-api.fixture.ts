@@ -137,7 +137,12 @@ export function connect(
     },
   })
   const interceptors = countersign ? [markCountersign] : []
-  const options = { interceptors, 'grpc.use_local_subchannel_pool': 1, ...channel }
+  const options = {
+    interceptors,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.ssl_target_name_override': 'localhost',
+    ...channel,
+  }
   const first = new AgentClient(address, tls, options)
   const rest = { ...options, channelOverride: first.getChannel() }
   return {

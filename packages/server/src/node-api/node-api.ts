@@ -5,7 +5,6 @@ import { WorkloadsService } from '@countersign/spiffe/protocol/countersign-agent
 import { HealthService } from '@countersign/spiffe/protocol/health'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { BundleService } from '@countersign/spiffe/protocol/spire-bundle'
-import { EntryService } from '@countersign/spiffe/protocol/spire-entry'
 import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
@@ -13,7 +12,7 @@ import type { Authority } from '../authority.ts'
 import { agentService } from './agent-service.ts'
 import { bundleService } from './bundle-service.ts'
 import type { NodeApiContext, SvidLifetimes } from './context.ts'
-import { entryService } from './entry-service.ts'
+import { entryDefinition, entryService } from './entry-service.ts'
 import { healthService } from './health-service.ts'
 import type { NodePeer } from './node-connection.ts'
 import { createNodeLimits, type NodeLimitSettings, noNodeLimits } from './node-limits.ts'
@@ -49,7 +48,7 @@ export interface NodeApi {
 
 const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
 const lookMilliseconds = 1_000
-const graceMilliseconds = 5_000
+const graceMilliseconds = 10_000
 
 /**
  * The API that agents speak, SPIRE's and ours, on a port of its own: gRPC over TLS, with our own SVID.
@@ -65,7 +64,6 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const context: NodeApiContext = {
     ...identity,
     entries: identity.entries.index,
-    federated: { get: () => undefined },
     lifetimes,
     jwtIssuer: options.jwtIssuer,
     limits: options.limits
@@ -170,7 +168,7 @@ function createRpcServer(context: NodeApiContext, bounds: ChannelOptions) {
   const server = new Server({ ...bounds, 'grpc.enable_channelz': 0 })
   server.addService(AgentService, agentService(context))
   server.addService(BundleService, bundleService(context))
-  server.addService(EntryService, entryService(context))
+  server.addService(entryDefinition, entryService(context))
   server.addService(SVIDService, svidService(context))
   server.addService(WorkloadsService, workloadsService(context))
   server.addService(HealthService, healthService(context))

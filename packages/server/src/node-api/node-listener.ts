@@ -44,7 +44,7 @@ const defaultBounds: ConnectionBounds = {
   handshakes: 1_024,
   handshakesPerAddress: 64,
   handshakeMilliseconds: 10_000,
-  partingMilliseconds: 5_000,
+  partingMilliseconds: 10_000,
   // A thousand agents behind one address, all at once after an outage.
   perAddress: { name: 'node_connections', quota: 100, windowSeconds: 1, burst: 2_000 },
 }

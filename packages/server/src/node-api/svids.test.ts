@@ -131,6 +131,20 @@ it('gives entries with demands on the workload only to agents that can enforce t
   spire.close()
 })
 
+it('withholds an entry whose node attested itself too long ago, and tells the operator once', async () => {
+  const { id } = await entry({ policy: { nodeAttestedWithinSeconds: 1 } })
+  const has = async () => {
+    const { entries } = await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
+    return entries.some((each) => each.id === id)
+  }
+  await expect.poll(has, { timeout: 5_000 }).toBe(false)
+  expect(await has()).toBe(false)
+  expect((await batch([{ entryId: id, csr: newKey().csr }])).results[0]?.status?.code).toBe(5)
+  await server.server.authority.audit.flush()
+  const withheld = await server.events('entry.withheld')
+  expect(withheld).toMatchObject([{ target: `node/${agentId(identity)}`, detail: { entries: [id] } }])
+})
+
 it('limits what one node may ask for, and counts what is beyond', async () => {
   const svidsPerNode = { name: 'node_svids', quota: 10, windowSeconds: 3_600 }
   const callsPerNode = { name: 'node_calls', quota: 20, windowSeconds: 3_600 }

@@ -17,12 +17,16 @@ import type { NodeApi } from '../node-api/node-api.ts'
 import { connectRedis } from '../redis/connect-redis.ts'
 import { createMasterKey } from '../sealing/master-key.ts'
 import { defaultTokenLimits, type TokenLimitSettings } from '../token-endpoint/token-limits.ts'
+import { startBundleEndpoint } from '../trust-bundles/bundle-endpoint.ts'
 import { giveBackStartMemory } from './give-back-start-memory.ts'
+import { listenForCertificates, mtlsOptions } from './listen-mtls.ts'
 import { workloadIdentitySettings } from './workload-identity-settings.ts'
 
 export interface RunningServer {
   /** Where it listens, such as http://0.0.0.0:8080 */
   url: string
+  /** Where clients come with a certificate; undefined where none are asked for */
+  mtlsPort: number | undefined
   /** Where agents are served; undefined without a trust domain */
   nodeApi: { address: string; port: number } | undefined
   authority: Authority
@@ -99,6 +103,7 @@ export async function startServer(
     closers.push(() => authority.close())
     const limiter = redis?.limiter ?? createMemoryRateLimiter()
     const metrics = createMetrics(authority)
+    let mtlsPort: number | undefined
     const app = await buildApp({
       authority,
       limiter,
@@ -106,6 +111,7 @@ export async function startServer(
       trustedProxies: config.trusted_proxies,
       logger,
       tls: certificate,
+      mtls: mtlsOptions(config, () => mtlsPort),
       isDraining: () => draining,
       onOutcome: metrics.oauthOutcome,
     })
@@ -125,11 +131,19 @@ export async function startServer(
         ),
       )
     }
+    if (config.mtls?.port !== undefined) {
+      const listening = listenForCertificates(app, authority, config, logger)
+      const mtls = await saying(listening, config.mtls.port, 'mtls.port')
+      mtlsPort = mtls.listener.port
+      closers.push(() => mtls.close())
+    }
     const nodeApi = config.spiffe && (await serveNodes(config.spiffe, authority, limiter, logger))
     if (nodeApi) closers.push(() => nodeApi.close())
+    if (config.spiffe?.bundle_endpoint)
+      closers.push(await listenForBundles(config.spiffe.bundle_endpoint, authority, logger))
     if (config.metrics?.port !== undefined) closers.push(await listenForMetrics(config.metrics, metrics, logger))
     closers.push(giveBackStartMemory())
-    return { url: listeningUrl(app, tls !== undefined), nodeApi, authority, close }
+    return { url: listeningUrl(app, tls !== undefined), mtlsPort, nodeApi, authority, close }
   } catch (error) {
     await closeAll()
     throw error
@@ -148,6 +162,16 @@ async function serveNodes(
   const nodeApi = await saying(listening, spiffe.node_port, 'spiffe.node_port')
   logger.info({ address: nodeApi.address, port: nodeApi.port }, 'agents are served')
   return nodeApi
+}
+
+async function listenForBundles(
+  { host, port }: { host: string; port: number },
+  authority: Authority,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const starting = startBundleEndpoint({ authority, host, port, onError: reportCalmly(logger) })
+  const endpoint = await saying(starting, port, 'spiffe.bundle_endpoint.port')
+  return () => endpoint.close()
 }
 
 async function listenForMetrics(

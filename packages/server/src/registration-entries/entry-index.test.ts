@@ -128,6 +128,21 @@ describe('an agent gets', () => {
   })
 })
 
+describe('no entry is taken in', () => {
+  it.each([other.id, server, id('/spire/agent'), 'spiffe://other.example/web', id('')])(
+    'that would make a workload %s, even if the store has it',
+    (spiffeId) => {
+      add('good', other.id)
+      add('evil', one.id, { spiffeId })
+      expect(idsFor(one)).toEqual([])
+      expect(index.get('evil')).toBeUndefined()
+      const web = add('web', one.id)
+      index.set({ ...web, spiffeId })
+      expect(idsFor(one)).toEqual([])
+    },
+  )
+})
+
 describe('a change is seen', () => {
   it('at once, when an entry comes, moves, or goes', () => {
     const web = add('web', one.id)
@@ -208,6 +223,12 @@ describe('an entry is left out', () => {
     expect(aged(60)).toEqual(['any', 'child', 'hour', 'minute'])
     expect(aged(61)).toEqual(['any', 'hour'])
     expect(aged(3601)).toEqual(['any'])
+    const withheld = (seconds: number, agent = one) =>
+      index.withheldEntries(agent, { ...asks, attestedAt: now - seconds }).map((entry) => entry.id)
+    expect(withheld(60)).toEqual([])
+    expect(withheld(61)).toEqual(['minute'])
+    expect(withheld(3601)).toEqual(['hour', 'minute'])
+    expect(withheld(3601, other)).toEqual([])
     index.delete('hour')
     expect(aged(61)).toEqual(['any'])
     index.set({ ...minute, policy: { nodeAttestedWithinSeconds: 90 } })

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { type AgentClass, admits, classOf } from './agent-class.ts'
 import { AliasIndex } from './alias-index.ts'
+import { FreshnessDemands } from './freshness-demands.ts'
 import type { RegistrationEntry, Selector } from './registration-entry.ts'
 
 export interface AgentView {
@@ -28,8 +29,13 @@ interface Subtree {
   validUntil: number
 }
 
-/** How many entries all remembered subtrees hold together: 16 MB of references. */
+const nothing: readonly RegistrationEntry[] = []
+
+/** How many entries all that is remembered holds together: 16 MB of references, each way. */
 const mostRemembered = 2_000_000
+const mostSubtrees = 100_000
+/** Longer ones are sooner made anew than kept for every agent. */
+const longestUnion = 1_000
 
 /**
  * All registration entries, and which of them an agent may have. What lies below a SPIFFE ID is remembered for all
@@ -38,20 +44,27 @@ const mostRemembered = 2_000_000
  */
 export class EntryIndex {
   readonly #serverId: string
+  readonly #memberPrefix: string
+  readonly #reservedPrefix: string
   readonly #entries = new Map<string, RegistrationEntry>()
   readonly #byParent = new Map<string, Map<string, RegistrationEntry>>()
   readonly #aliases = new AliasIndex()
-  /** How many entries demand an attestation within this many seconds */
-  readonly #freshness = new Map<number, number>()
-  #freshnessSteps: readonly number[] = []
+  readonly #demands = new FreshnessDemands()
   #revision = 0
-  readonly #subtrees = new LRUCache<string, Subtree>({
+  readonly #subtrees = new Map<string, Subtree>()
+  /** How many entries they hold together */
+  #remembered = 0
+
+  /** By agent, for those with entries in several subtrees: good while these are the same */
+  readonly #unions = new LRUCache<string, { of: readonly Subtree[]; entries: readonly RegistrationEntry[] }>({
     maxSize: mostRemembered,
-    sizeCalculation: ({ entries, parents }) => entries.length + parents.size,
+    sizeCalculation: ({ entries }) => entries.length + 1,
   })
 
   constructor(trustDomain: string) {
-    this.#serverId = `spiffe://${trustDomain}/spire/server`
+    this.#memberPrefix = `spiffe://${trustDomain}/`
+    this.#reservedPrefix = `${this.#memberPrefix}spire/`
+    this.#serverId = `${this.#reservedPrefix}server`
   }
 
   /** Grows with every change of any entry. */
@@ -77,19 +90,14 @@ export class EntryIndex {
    * met, is left out with all that only hangs on it.
    */
   authorizedEntries(agent: AgentView, options: AuthorizationOptions): readonly RegistrationEntry[] {
-    const [largest, ...others] = this.#subtreesOf(agent, options).sort(
-      (one, other) => other.entries.length - one.entries.length,
-    )
-    if (!largest) return []
-    if (others.length === 0) return largest.entries
-    const entries = largest.entries.slice()
-    const seen = [largest]
-    for (const subtree of others) {
-      for (const entry of subtree.entries) {
-        if (!seen.some(({ parents }) => parents.has(entry.parentId))) entries.push(entry)
-      }
-      seen.push(subtree)
+    const subtrees = this.#subtreesOf(agent, options)
+    if (subtrees.length < 2) return subtrees[0]?.entries ?? nothing
+    const known = this.#unions.get(agent.id)
+    if (known?.of.length === subtrees.length && known.of.every((subtree, index) => subtree === subtrees[index])) {
+      return known.entries
     }
+    const entries = unionOf(subtrees)
+    if (entries.length <= longestUnion) this.#unions.set(agent.id, { of: subtrees, entries })
     return entries
   }
 
@@ -101,8 +109,27 @@ export class EntryIndex {
     return isBelow && !this.#isAlias(entry) ? entry : undefined
   }
 
+  /** The entries that the agent would have, had its node attested itself later than it did. */
+  withheldEntries(agent: AgentView, options: AuthorizationOptions): RegistrationEntry[] {
+    if (this.#demands.size === 0) return []
+    const subtrees = this.#subtreesOf(agent, options)
+    const agentClass = this.#classOf(options)
+    const anyAge = { ...agentClass, freshnessSeconds: 0 }
+    return [...this.#demands.entries()].filter(
+      (entry) =>
+        !admits(entry, agentClass, options.now) &&
+        admits(entry, anyAge, options.now) &&
+        subtrees.some(({ parents }) => parents.has(entry.parentId)),
+    )
+  }
+
   /** Takes an entry in, in the place of what had its id. */
   set(entry: RegistrationEntry): void {
+    // Nobody can make such an entry; were there one, it would stand for an agent, or for the server itself.
+    if (!entry.spiffeId.startsWith(this.#memberPrefix) || entry.spiffeId.startsWith(this.#reservedPrefix)) {
+      this.delete(entry.id)
+      return
+    }
     const before = this.#entries.get(entry.id)
     if (before) this.#take(before)
     this.#entries.set(entry.id, entry)
@@ -112,7 +139,7 @@ export class EntryIndex {
       if (siblings) siblings.set(entry.id, entry)
       else this.#byParent.set(entry.parentId, new Map([[entry.id, entry]]))
     }
-    this.#countFreshness(entry, 1)
+    this.#demands.add(entry)
     this.#changed(before ? [before.parentId, entry.parentId] : [entry.parentId])
   }
 
@@ -125,7 +152,7 @@ export class EntryIndex {
 
   #take(entry: RegistrationEntry): void {
     this.#entries.delete(entry.id)
-    this.#countFreshness(entry, -1)
+    this.#demands.delete(entry)
     this.#aliases.delete(entry.id)
     const siblings = this.#byParent.get(entry.parentId)
     siblings?.delete(entry.id)
@@ -134,19 +161,11 @@ export class EntryIndex {
 
   #changed(parentIds: readonly string[]): void {
     this.#revision += 1
-    for (const key of [...this.#subtrees.keys()]) {
-      const parents = this.#subtrees.peek(key)?.parents
-      if (parents && parentIds.some((parentId) => parents.has(parentId))) this.#subtrees.delete(key)
+    for (const [key, { parents, entries }] of this.#subtrees) {
+      if (!parentIds.some((parentId) => parents.has(parentId))) continue
+      this.#subtrees.delete(key)
+      this.#remembered -= entries.length
     }
-  }
-
-  #countFreshness({ policy }: RegistrationEntry, by: 1 | -1): void {
-    const seconds = policy?.nodeAttestedWithinSeconds
-    if (seconds === undefined) return
-    const count = (this.#freshness.get(seconds) ?? 0) + by
-    if (count > 0) this.#freshness.set(seconds, count)
-    else this.#freshness.delete(seconds)
-    this.#freshnessSteps = [...this.#freshness.keys()].sort((one, other) => one - other)
   }
 
   #isAlias({ parentId }: RegistrationEntry): boolean {
@@ -154,7 +173,7 @@ export class EntryIndex {
   }
 
   #classOf(options: AuthorizationOptions): AgentClass {
-    return classOf(options, this.#freshnessSteps)
+    return classOf(options, this.#demands.steps)
   }
 
   #subtreesOf(agent: AgentView, options: AuthorizationOptions): Subtree[] {
@@ -172,8 +191,16 @@ export class EntryIndex {
     const known = this.#subtrees.get(key)
     if (known && now < known.validUntil) return known
     const subtree = this.#crawl(root, agentClass, now)
+    this.#remembered += subtree.entries.length - (known?.entries.length ?? 0)
+    if (this.#remembered > mostRemembered || this.#subtrees.size >= mostSubtrees) this.#forget(subtree)
     this.#subtrees.set(key, subtree)
     return subtree
+  }
+
+  /** All but one that is about to come; it takes more agents than one server serves to get here. */
+  #forget({ entries }: Subtree): void {
+    this.#subtrees.clear()
+    this.#remembered = entries.length
   }
 
   /** In a loop rather than by recursion, and into each ID once: entries may be each other's parents. */
@@ -192,4 +219,18 @@ export class EntryIndex {
     }
     return { entries, parents, validUntil }
   }
+}
+
+/** Each entry once: what has its parent in one subtree is in that one. */
+function unionOf(subtrees: readonly Subtree[]): RegistrationEntry[] {
+  const [largest, ...others] = subtrees.toSorted((one, other) => other.entries.length - one.entries.length)
+  const entries = largest?.entries.slice() ?? []
+  const seen = [largest as Subtree]
+  for (const subtree of others) {
+    for (const entry of subtree.entries) {
+      if (!seen.some(({ parents }) => parents.has(entry.parentId))) entries.push(entry)
+    }
+    seen.push(subtree)
+  }
+  return entries
 }

@@ -1,6 +1,6 @@
 import { adminAudience } from '../admin/admin-scopes.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
-import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
+import type { ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
 import { introspect, type OwnToken, type OwnTokenContext, readOwnToken } from '../introspection/introspect.ts'
 import type { Store } from '../storage/store.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
@@ -26,11 +26,11 @@ const readAllScopes = ['audit:read', 'clients:read']
  * @throws ClientAuthFailure, OAuthError `invalid_token`, `insufficient_scope`, `unauthorized_client`
  */
 export async function authenticateReader(
-  request: { authorization: string | undefined; address: string },
+  request: Pick<ClientRequest, 'authorization' | 'address' | 'certificate'>,
   context: FeedReaderContext,
 ): Promise<AuthenticatedReader> {
   const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(request.authorization ?? '')?.[1]
-  if (bearer !== undefined) return readerByToken(bearer, context)
+  if (bearer !== undefined) return readerByToken(bearer, request.certificate, context)
   const { client, credentialId } = await authenticateClient({ form: new Map(), ...request }, context)
   return readerByClient(client.id, credentialId, context)
 }
@@ -51,12 +51,17 @@ async function readerByClient(
   return { audiences, clientId, method: 'client_secret_basic', credentialId: secretId, again }
 }
 
-async function readerByToken(text: string, context: FeedReaderContext): Promise<AuthenticatedReader> {
+async function readerByToken(
+  text: string,
+  certificate: ClientRequest['certificate'],
+  context: FeedReaderContext,
+): Promise<AuthenticatedReader> {
   const token = await readOwnToken(text, context)
   const state = token && (await introspect(token, context, () => true))
   if (!token || state === 'not_for_this_client' || !state?.active) throw invalidToken('the access token is not active')
+  if (!isProven(token, certificate, context)) throw invalidToken('the access token is bound to another certificate')
   const { client_id: clientId, aud: audience } = token.claims
-  const again = () => orUndefined(readerByToken(text, context))
+  const again = () => orUndefined(readerByToken(text, certificate, context))
   const reader = { clientId, method: 'access_token', credentialId: token.kid, again }
   if (audience === adminAudience && (await mayReadAll(token, context))) {
     return { ...reader, audiences: 'all' }
@@ -68,6 +73,17 @@ async function readerByToken(text: string, context: FeedReaderContext): Promise<
   throw audience === adminAudience
     ? insufficientScope(clientId)
     : invalidToken('the access token is for another audience')
+}
+
+/** A token that is bound to a certificate counts only together with it (RFC 8705 section 3). */
+function isProven(
+  { claims: { cnf } }: OwnToken,
+  certificate: ClientRequest['certificate'],
+  { revocations }: ClientAuthContext,
+): boolean {
+  if (cnf === undefined) return true
+  if (certificate === undefined || revocations.isRevokedSerial(certificate.leaf.serialNumber)) return false
+  return cnf['x5t#S256'] === certificate.thumbprint
 }
 
 /** What an administrator's token says, as far as it is still granted. */

@@ -1,8 +1,10 @@
+import type { FindPeerCertificate } from '@countersign/guard'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { VerificationLog } from '../audit/verification-log.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
 import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
 import {
+  certificateOf,
   holdRefusal,
   noStore,
   outcomeOf,
@@ -22,6 +24,7 @@ export interface FeedRoutesOptions {
     RefusalContext &
     OwnTokenContext & { revocations: Revocations; verifications: Pick<VerificationLog, 'record'> }
   addressOf: (request: FastifyRequest) => string
+  certificateOf: FindPeerCertificate
   onOutcome: (outcome: string) => void
   /** All together; default 256 */
   maximumStreams?: number
@@ -59,13 +62,14 @@ export function revocationFeedRoutes(app: FastifyInstance, options: FeedRoutesOp
 
 async function readerOf(
   request: FastifyRequest,
-  { context, addressOf }: FeedRoutesOptions,
+  { context, addressOf, certificateOf: findCertificate }: FeedRoutesOptions,
 ): Promise<AuthenticatedReader> {
   const address = addressOf(request)
   try {
     refuseCredentialsInUrl(request.url)
     const authorization = singleAuthorization(request.raw.rawHeaders)
-    const reader = await authenticateReader({ authorization, address }, context)
+    const certificate = certificateOf(request, findCertificate)
+    const reader = await authenticateReader({ authorization, address, certificate }, context)
     const { clientId, method, credentialId } = reader
     await context.verifications.record({
       type: 'revocation_feed.read',

@@ -1,3 +1,4 @@
+import type { FindPeerCertificate } from '@countersign/guard'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authority } from '../authority.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
@@ -14,16 +15,18 @@ export type RevocationContext = ClientAuthContext & RefusalContext & { authority
 export interface RevocationRoutesOptions {
   context: RevocationContext
   addressOf: (request: FastifyRequest) => string
+  certificateOf: FindPeerCertificate
   onOutcome: (outcome: string) => void
   assertionRefusalMilliseconds?: number | undefined
 }
 
 /** `POST /oauth/revoke` (RFC 7009) */
 export function revocationRoutes(app: FastifyInstance, options: RevocationRoutesOptions): void {
-  const { context, addressOf, onOutcome, assertionRefusalMilliseconds } = options
+  const { context, addressOf, certificateOf, onOutcome, assertionRefusalMilliseconds } = options
   oauthEndpoint(app, {
     path: '/oauth/revoke',
     addressOf,
+    certificateOf,
     answer: async (request) => ({ outcome: await answerRevocation(request, context) }),
     onMalformed: (error, address) => refuse(error, { address }, undefined, context),
     onOutcome,

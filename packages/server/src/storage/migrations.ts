@@ -1,4 +1,5 @@
 import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from 'kysely'
+import { addClientCertificates } from './client-certificates-migration.ts'
 import type { Tables } from './tables.ts'
 import { createWorkloadIdentity } from './workload-identity-migration.ts'
 
@@ -7,6 +8,7 @@ const migrations: Record<string, Migration> = {
   '001-foundation': { up: createFoundation },
   '002-services': { up: createServices },
   '003-workload-identity': { up: createWorkloadIdentity },
+  '004-client-certificates': { up: addClientCertificates },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }

@@ -15,6 +15,7 @@ import {
   type Row,
   readBackupFile,
 } from './backup-file.ts'
+import { knownAuthorities, restoreAuthorities } from './restore-authorities.ts'
 import { bannedNodes, restoreNodes } from './restore-nodes.ts'
 import { noteRestore, type RestoreNote } from './restore-note.ts'
 import { type Store, StoreError, type StoreTransaction } from './store.ts'
@@ -89,16 +90,18 @@ export async function restoreStore(store: Store, file: string, options: RestoreO
       async (transaction) => {
         await refuseMigrations(backup.header, transaction)
         const banned = await bannedNodes(transaction)
+        const known = await knownAuthorities(transaction)
         await makeRoom(transaction, options)
         const revoked = await revokedKeys(transaction)
         await transaction.deleteFrom('signing_keys').execute()
         rows = await insertAll(transaction, backup.rows)
         const hasWorkloads = await restoreNodes(transaction, banned)
+        const authorities = await restoreAuthorities(transaction, known)
         await checkMasterKey({ database: transaction }, options.masterKey)
         const replaced = await replaceSigningKeys(transaction, spares, revoked, { ...options, now: restoredAt })
         await noteRestore(transaction, note)
         await jumpRevision(transaction, backup.header.revision)
-        warnings = await warningsOf(transaction, note, replaced, hasWorkloads, options)
+        warnings = await warningsOf(transaction, note, { replaced, authorities, hasWorkloads }, options)
       },
     )
   } finally {
@@ -265,8 +268,7 @@ async function jumpRevision(transaction: StoreTransaction, backupRevision: numbe
 async function warningsOf(
   transaction: StoreTransaction,
   note: RestoreNote,
-  replacedKeys: readonly string[],
-  hasWorkloads: boolean,
+  back: { replaced: readonly string[]; authorities: readonly string[]; hasWorkloads: boolean },
   { signingKeys }: RestoreOptions,
 ): Promise<string[]> {
   const since = new Date(note.backupAt * 1000).toISOString()
@@ -278,12 +280,17 @@ async function warningsOf(
     `the backup is of ${since}: what was changed or recorded after that is not in it`,
     `clients that were disabled or deleted, secrets, keys and grants that were withdrawn, and keys of services that were removed after ${since} are back (${secrets} secrets in all): withdraw them again`,
     signingKeys === 'revoke'
-      ? `every signing key of the backup is revoked, and every token signed by them: ${replacedKeys.join(', ') || 'none'}`
-      : `signing keys of the backup no longer sign, but verify while their tokens live; revoke those that were revoked after ${since}: ${replacedKeys.join(', ') || 'none'}`,
+      ? `every signing key of the backup is revoked, and every token signed by them: ${back.replaced.join(', ') || 'none'}`
+      : `signing keys of the backup no longer sign, but verify while their tokens live; revoke those that were revoked after ${since}: ${back.replaced.join(', ') || 'none'}`,
     `tokens and clients' tokens that were revoked after ${since} are valid until they expire`,
-    ...(hasWorkloads
+    ...(back.hasWorkloads
       ? [
           `registration entries that were deleted, and nodes that were banned or evicted after ${since} are back; every node must attest itself again, for which agents that joined by a join token need a new one`,
+        ]
+      : []),
+    ...(back.authorities.length > 0
+      ? [
+          `certificate authorities of the backup sign and are trusted again; revoke those that were revoked after ${since}: ${back.authorities.join(', ')}`,
         ]
       : []),
     `client assertions issued before ${new Date(note.assertionsNotBefore * 1000).toISOString()} are refused`,

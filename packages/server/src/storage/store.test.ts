@@ -249,4 +249,8 @@ async function undoLaterMigrations({ database }: Store): Promise<void> {
   for (const column of ['serial', 'spiffe_id']) {
     await database.schema.alterTable('revocations').dropColumn(column).execute()
   }
+  for (const column of ['spiffe_ids', 'tls_client_auth']) {
+    await database.schema.alterTable('clients').dropColumn(column).execute()
+  }
+  await database.schema.alterTable('client_keys').dropColumn('certificate').execute()
 }

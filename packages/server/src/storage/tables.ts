@@ -58,6 +58,10 @@ export interface ClientRow {
   /** What an assertion's `aud` must be: the issuer, or (opted in) also the token endpoint */
   assertion_audience: string
   jwks_uri: string | null
+  /** JSON: SPIFFE IDs, exact or with `/*` at the end */
+  spiffe_ids: string
+  /** JSON: the one name that its certificates must have, { subject_dn } or { san_dns } and so on */
+  tls_client_auth: string | null
   created_at: number
   updated_at: number
 }
@@ -78,6 +82,8 @@ export interface ClientKeyRow {
   client_id: string
   kid: string
   jwk: string
+  /** Base64 of the DER certificate that the client shows for it (self_signed_tls_client_auth) */
+  certificate: string | null
   label: string | null
   created_at: number
   last_used_at: number | null

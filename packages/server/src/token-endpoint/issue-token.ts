@@ -65,8 +65,10 @@ function grantTypeOf({ form }: ClientRequest) {
 }
 
 /** RFC 9068 section 2.2. */
-function sign(content: TokenContent, { client }: AuthenticatedClient, context: TokenContext) {
+function sign(content: TokenContent, authenticated: AuthenticatedClient, context: TokenContext) {
+  const { client, certificateThumbprint, credentialExpiresAt = Number.POSITIVE_INFINITY } = authenticated
   const issuedAt = context.now()
+  const lifetimeSeconds = Math.max(1, Math.min(content.lifetimeSeconds, credentialExpiresAt - issuedAt))
   const jti = randomUUID()
   const scope = formatScope(content.scopes)
   const token: IssuedToken = {
@@ -77,11 +79,12 @@ function sign(content: TokenContent, { client }: AuthenticatedClient, context: T
       aud: content.audience,
       scope: scope === '' ? undefined : scope,
       iat: issuedAt,
-      exp: issuedAt + content.lifetimeSeconds,
+      exp: issuedAt + lifetimeSeconds,
       jti,
+      cnf: certificateThumbprint === undefined ? undefined : { 'x5t#S256': certificateThumbprint },
     }),
     token_type: 'Bearer',
-    expires_in: content.lifetimeSeconds,
+    expires_in: lifetimeSeconds,
     scope: scope === '' ? undefined : scope,
   }
   return { token, jti }
@@ -89,7 +92,7 @@ function sign(content: TokenContent, { client }: AuthenticatedClient, context: T
 
 function tokenIssued(
   request: ClientRequest,
-  { client, method, credentialId }: AuthenticatedClient,
+  { client, method, credentialId, certificateThumbprint }: AuthenticatedClient,
   { audience, scopes }: TokenContent,
   jti: string,
 ): AuditFact {
@@ -103,5 +106,6 @@ function tokenIssued(
     audience,
     scope: formatScope(scopes),
     jti,
+    ...(certificateThumbprint !== undefined && { detail: { certificate: certificateThumbprint } }),
   }
 }

@@ -1,5 +1,6 @@
 import { createServer, type ServerOptions } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Bundle, formatBundleDocument, toPem, type X509Svid } from '@countersign/spiffe'
 import type { TestAuthority } from '@countersign/spiffe/testing'
 
@@ -8,6 +9,8 @@ export interface BundleServer {
   url: string
   /** What it answers; a number for a status */
   answer: string | number
+  /** What is done before it answers */
+  beforeAnswer: () => Promise<unknown>
   /** How often it was asked */
   asked: number
   close(): Promise<void>
@@ -17,9 +20,10 @@ export async function startBundleServer(
   options: ServerOptions,
   answer: BundleServer['answer'] = 404,
 ): Promise<BundleServer> {
-  const sockets = new Set<Socket>()
-  const listening = createServer(options, (_request, reply) => {
+  const sockets = new Set<Duplex>()
+  const listening = createServer(options, async (_request, reply) => {
     server.asked += 1
+    await server.beforeAnswer()
     if (typeof server.answer === 'number') {
       reply.writeHead(server.answer, { location: 'https://127.0.0.1:1/' }).end()
       return
@@ -35,6 +39,7 @@ export async function startBundleServer(
   const server: BundleServer = {
     url: `https://localhost:${port}/bundle`,
     answer,
+    beforeAnswer: async () => {},
     asked: 0,
     close: () =>
       new Promise((resolve) => {

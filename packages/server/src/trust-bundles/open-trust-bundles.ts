@@ -12,10 +12,16 @@ export interface TrustBundlesOptions {
   /** Seconds since the epoch */
   now: () => number
   ca: CaAuthority
+  fetch?: BundleFetchSettings | undefined
   onError?: (what: string, error: unknown) => void
 }
 
-const lookMilliseconds = 5_000
+export interface BundleFetchSettings {
+  /** How often to look for what is due; default 5,000 */
+  lookMilliseconds?: number
+  /** PEM certificates to trust instead of the system's, at `https_web` endpoints */
+  ca?: string
+}
 
 /**
  * Reads the bundles of other trust domains, and fetches them when they are due from then on.
@@ -24,7 +30,7 @@ const lookMilliseconds = 5_000
 export async function openTrustBundles(
   options: TrustBundlesOptions,
 ): Promise<{ federated: FederatedBundles; stop(): Promise<void> }> {
-  const { store, feed, audit, now, ca, onError } = options
+  const { store, feed, audit, now, ca, fetch = {}, onError } = options
   const federated = new FederatedBundles({
     store,
     feed,
@@ -34,12 +40,12 @@ export async function openTrustBundles(
   const bundles = { get: (name: string) => (name === ca.trustDomain ? ca.bundle() : federated.get(name)) }
   let fetching: Promise<void> | undefined
   const timer = setInterval(() => {
-    fetching ??= refreshBundles({ store, audit, now, bundles })
+    fetching ??= refreshBundles({ store, audit, now, bundles, ca: fetch.ca })
       .catch((error) => onError?.('fetching the bundles of other trust domains', error))
       .finally(() => {
         fetching = undefined
       })
-  }, lookMilliseconds)
+  }, fetch.lookMilliseconds ?? 5_000)
   timer.unref()
   return {
     federated,

@@ -127,7 +127,8 @@ function readVersion(reader: DerReader): number {
 /** RFC 5280 section 4.1.2.2: at most 20 bytes, not negative; a zero is tolerated there. */
 function readSerialNumber(bytes: Buffer): string {
   if (bytes.length > 21 || bytes[0]! >= 0x80) throw new DerError('the serial number is negative or too long')
-  return bytes.subarray(bytes.length > 1 && bytes[0] === 0 ? 1 : 0).toString('hex')
+  if (bytes.length === 1 && bytes[0] === 0) return '0'
+  return bytes.subarray(bytes[0] === 0 ? 1 : 0).toString('hex')
 }
 
 function readValidity(content: Buffer): { notBefore: number; notAfter: number } {

@@ -6,6 +6,7 @@ import { codeOf, messageOf } from '../refusal.fixture.ts'
 import { createCaCertificate } from './ca-certificate.ts'
 import { type Certificate, parseCertificate } from './certificate.ts'
 import { createCertificateIssuer, type LeafTemplate } from './certificate-issuer.ts'
+import { parseCertificateRequest } from './certificate-request.ts'
 import { extensionIds } from './extensions.ts'
 import { forge, forgeCa, newKey, now } from './forged.fixture.ts'
 import { openssl } from './openssl.fixture.ts'
@@ -101,6 +102,7 @@ describe('createCaCertificate', () => {
     ['half a second', { notAfter: now + 0.5 }],
     ['an end before its start', { notAfter: now - 1001 }],
     ['no time', { notAfter: Number.NaN }],
+    ['an end after the year 9999', { notAfter: 253_402_300_800 }],
   ])('refuses %s', (_what, changes) => {
     expect(codeOf(() => createCaCertificate({ ...caOptions, ...changes }))).toBe('invalid_configuration')
   })
@@ -192,6 +194,67 @@ describe('a leaf', () => {
     ['a serial number of zero', { serialNumber: Buffer.from([0]) }],
   ])('is not issued with %s', (_what, changes) => {
     expect(['invalid_configuration', 'invalid_spiffe_id']).toContain(codeOf(() => issue(changes)))
+  })
+})
+
+describe('@peculiar/x509', () => {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+  const names = [
+    { type: 'url', value: 'spiffe://example.org/orders' },
+    { type: 'dns', value: 'orders.example.org' },
+    { type: 'ip', value: '2001:db8::1' },
+    { type: 'email', value: 'orders@example.org' },
+  ] as const
+
+  it('makes certificates that are read as it meant them', async () => {
+    const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+    const theirs = await peculiar.X509CertificateGenerator.createSelfSigned({
+      serialNumber: '00a1b2',
+      name: 'CN=Müller \\+ Söhne, O=Example',
+      notBefore: new Date(now * 1000),
+      notAfter: new Date((now + 1e9) * 1000),
+      signingAlgorithm: algorithm,
+      keys,
+      extensions: [
+        new peculiar.BasicConstraintsExtension(true, 2, true),
+        new peculiar.KeyUsagesExtension(peculiar.KeyUsageFlags.keyCertSign | peculiar.KeyUsageFlags.decipherOnly, true),
+        new peculiar.ExtendedKeyUsageExtension([peculiar.ExtendedKeyUsage.clientAuth, '1.2.3.4']),
+        new peculiar.SubjectAlternativeNameExtension([...names]),
+        await peculiar.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ],
+    })
+    expect(parseCertificate(new Uint8Array(theirs.rawData))).toMatchObject({
+      serialNumber: 'a1b2',
+      subject: 'O=Example,CN=Müller \\+ Söhne',
+      notBefore: now,
+      notAfter: now + 1e9,
+      isCa: true,
+      pathLength: 2,
+      keyUsage: new Set(['keyCertSign', 'decipherOnly']),
+      extendedKeyUsage: new Set(['client', '1.2.3.4']),
+      uris: ['spiffe://example.org/orders'],
+      dnsNames: ['orders.example.org'],
+      ipAddresses: ['2001:db8::1'],
+      emails: ['orders@example.org'],
+      subjectKeyId: theirs.getExtension(peculiar.SubjectKeyIdentifierExtension)!.keyId,
+    })
+  })
+
+  it('makes requests that are accepted', async () => {
+    const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+    const theirs = await peculiar.Pkcs10CertificateRequestGenerator.create({
+      name: 'CN=orders',
+      keys,
+      signingAlgorithm: algorithm,
+      extensions: [new peculiar.SubjectAlternativeNameExtension([...names])],
+      attributes: [new peculiar.ChallengePasswordAttribute('secret')],
+    })
+    expect(parseCertificateRequest(new Uint8Array(theirs.rawData))).toMatchObject({
+      subject: 'CN=orders',
+      uris: ['spiffe://example.org/orders'],
+      dnsNames: ['orders.example.org'],
+      ipAddresses: ['2001:db8::1'],
+    })
   })
 })
 

@@ -88,6 +88,20 @@ describe('name constraints on other names', () => {
   })
 
   it.each([
+    ['a.example.org', 'b.example.org', true],
+    ['a.example.org', 'a.example.org', false],
+    ['a.example.org', 'x.a.example.org', false],
+    // CVE-2025-61727: the wildcard stands for the excluded name too.
+    ['a.example.org', '*.example.org', false],
+    ['a.example.org', '*.other.org', true],
+    ['a.b.example.org', '*.example.org', true],
+  ])('that exclude %s, on the host %s: %s', (constraint, name, isPermitted) => {
+    const ca = constrained({ excluded: [dns(constraint)] })
+    const leaf = forge({ issuer: ca, extensions: [names({ dnsNames: [name] })] })
+    expect(verdict(leaf, ca) === 'accepted').toBe(isPermitted)
+  })
+
+  it.each([
     ['a@example.org', 'a@example.org', true],
     ['a@example.org', 'A@example.org', false],
     ['a@example.org', 'b@example.org', false],

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { contextTag, type DerElement, DerError, DerReader, readAll, readOnly, tags } from '../der/der-reader.ts'
 import { readIa5Text } from '../der/read-values.ts'
+import { quoted } from '../spiffe-error.ts'
 import { addressBytes, type GeneralNames, nameTags } from './general-names.ts'
 
 /** What names the certificates below a CA may have (RFC 5280 section 4.2.1.10). */
@@ -38,10 +39,10 @@ export function constraintBroken(constraints: NameConstraints, names: GeneralNam
     const constrained = allowed.length > 0 || excluded.some((subtree) => subtree.form === form)
     if (!constrained) continue
     if (allowed.length > 0 && !allowed.some((subtree) => isWithin(subtree, text) === 'within')) {
-      return `a CA above it does not permit the name ${JSON.stringify(text)}`
+      return `a CA above it does not permit the name ${quoted(text)}`
     }
     if (excluded.some((subtree) => subtree.form === form && isWithin(subtree, text) !== 'outside')) {
-      return `a CA above it excludes the name ${JSON.stringify(text)}`
+      return `a CA above it excludes the name ${quoted(text)}`
     }
   }
   return undefined
@@ -102,7 +103,7 @@ function isWithin(subtree: NameSubtree, name: string): Verdict {
     case 'uri':
       return uriWithin(name, subtree.text)
     case 'dnsName':
-      return verdict(dnsNameWithin(name.toLowerCase(), subtree.text))
+      return dnsNameWithin(name.toLowerCase(), subtree.text)
     case 'email':
       return emailWithin(name, subtree.text)
     case 'ipAddress':
@@ -123,10 +124,13 @@ function uriWithin(uri: string, constraint: string): Verdict {
   return verdict(constraint.startsWith('.') ? host.endsWith(constraint) : host === constraint)
 }
 
-/** The constraint's name, or any with labels before it. */
-function dnsNameWithin(name: string, constraint: string): boolean {
+/** The constraint's name, or any with labels before it; with a leading period only those. */
+function dnsNameWithin(name: string, constraint: string): Verdict {
   const base = constraint.startsWith('.') ? constraint.slice(1) : constraint
-  return constraint === '' || name.endsWith(`.${base}`) || (name === base && !constraint.startsWith('.'))
+  if (constraint === '' || name.endsWith(`.${base}`)) return 'within'
+  if (name === base) return verdict(constraint === base)
+  // A wildcard also stands for a name that only it shares with the constraint (CVE-2025-61727).
+  return name.startsWith('*.') && base.slice(base.indexOf('.') + 1) === name.slice(2) ? 'unknown' : 'outside'
 }
 
 /** One mailbox, or all at a host, or with a leading period all at hosts below it. */

@@ -40,9 +40,14 @@ function checkSerialNumber(bytes: Uint8Array): void {
   if (!isFit) throw invalid('a serial number has 1 to 20 bytes, the first below 0x80, and is not zero')
 }
 
+/** 9999-12-31T23:59:59Z, beyond which no certificate can say its end (RFC 5280 section 4.1.2.5). */
+const lastSecond = 253_402_300_799
+
 function checkTimes({ notBefore, notAfter }: CertificateBody): void {
-  const isFit = Number.isInteger(notBefore) && Number.isInteger(notAfter) && 0 <= notBefore && notBefore <= notAfter
-  if (!isFit) throw invalid('a certificate begins and ends at whole seconds, and ends after it begins')
+  const areWhole = Number.isInteger(notBefore) && Number.isInteger(notAfter)
+  if (!areWhole || notBefore < 0 || notAfter < notBefore || notAfter > lastSecond) {
+    throw invalid('a certificate begins and ends at whole seconds, and ends after it begins')
+  }
 }
 
 function invalid(message: string): SpiffeError {

@@ -43,6 +43,11 @@ describe('verifyCertificateChain accepts', () => {
     expect(verdict([deepLeaf, expiredTwin, intermediate])).toBe('accepted')
   })
 
+  it('and gives the path that it found', () => {
+    const path = verifyCertificateChain(of(deepLeaf, leaf, intermediate), of(forgeCa('Root'), root), now)
+    expect(path).toEqual(of(deepLeaf, intermediate, root))
+  })
+
   it('the first and the last second of the validity', () => {
     expect(verdict([leaf], [root], leaf.certificate.notBefore)).toBe('accepted')
     expect(verdict([leaf], [root], leaf.certificate.notAfter + 0.9)).toBe('accepted')

@@ -17,14 +17,15 @@ const maximumSignatures = 50
  * Checks that a chain, leaf first, leads to one of the anchors (RFC 5280 section 6): signatures, validity of each at `now`
  * (seconds since the epoch), CA flags, path lengths, key usages, name constraints, and no critical extension that is not
  * known. Certificates after the leaf may be in any order; anchors are CA certificates and are held to the same rules. Revocation
- * is not looked at. Throws `expired_svid` where only a validity is at fault, else `untrusted_svid`.
+ * is not looked at. Gives the path from the leaf to its anchor. Throws `expired_svid` where only a validity is at fault, else
+ * `untrusted_svid`.
  */
 export function verifyCertificateChain(
   chain: readonly Certificate[],
   anchors: readonly Certificate[],
   now: number,
   options: ChainOptions = {},
-): void {
+): readonly Certificate[] {
   const [leaf, ...others] = chain
   if (leaf === undefined) throw untrusted('there is no certificate')
   if (chain.length > maximumChain) throw untrusted(`the chain has more than ${maximumChain} certificates`)
@@ -32,7 +33,9 @@ export function verifyCertificateChain(
   const search: Search = { others, anchors, now, options, signaturesLeft: maximumSignatures, obstacle: undefined }
   const own = flawOf(leaf, search)
   if (own !== undefined) throw own
-  if (!leadsToAnchor([leaf], search)) throw search.obstacle ?? untrusted('no trusted CA has signed the certificate')
+  const path = pathToAnchor([leaf], search)
+  if (path === undefined) throw search.obstacle ?? untrusted('no trusted CA has signed the certificate')
+  return path
 }
 
 interface Search {
@@ -45,15 +48,17 @@ interface Search {
   obstacle: SpiffeError | undefined
 }
 
-/** Whether some path from the last certificate of `path` ends at an anchor. */
-function leadsToAnchor(path: readonly Certificate[], search: Search): boolean {
+/** `path` with what leads from its last certificate to an anchor, or undefined where nothing does. */
+function pathToAnchor(path: readonly Certificate[], search: Search): readonly Certificate[] | undefined {
   const last = path.at(-1)!
-  for (const anchor of search.anchors) if (mayIssue(anchor, last, path, search)) return true
+  const anchor = search.anchors.find((one) => mayIssue(one, last, path, search))
+  if (anchor !== undefined) return [...path, anchor]
   for (const other of search.others) {
-    if (path.some(({ der }) => der.equals(other.der))) continue
-    if (mayIssue(other, last, path, search) && leadsToAnchor([...path, other], search)) return true
+    if (path.some(({ der }) => der.equals(other.der)) || !mayIssue(other, last, path, search)) continue
+    const found = pathToAnchor([...path, other], search)
+    if (found !== undefined) return found
   }
-  return false
+  return undefined
 }
 
 /** Whether `issuer` has signed `certificate` and was allowed to, for all that is on the path below it. */

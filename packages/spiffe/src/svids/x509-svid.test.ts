@@ -56,6 +56,15 @@ describe('verifyX509Svid', () => {
     expect(codeOf(() => verifyX509Svid([], bundles, now))).toBe('invalid_svid')
   })
 
+  it('refuses an intermediate with the ID of a workload', () => {
+    const names = alternativeNames({ uris: ['spiffe://example.org/ca'] }, false)
+    const named = forgeCa('Intermediate', { issuer: root, extensions: names })
+    expect(verify(forgeLeaf(named), named)).toMatch('has the ID of a workload')
+    const ofDomain = alternativeNames({ uris: ['spiffe://example.org'] }, false)
+    const proper = forgeCa('Intermediate', { issuer: root, extensions: ofDomain })
+    expect(verify(forgeLeaf(proper), proper)).toBe('accepted')
+  })
+
   it('goes by what the CA signed, not by what stands in the chain behind it', () => {
     expect(verify(forgeLeaf(otherRoot, 'spiffe://example.org/orders'), leaf, root)).toMatch('no trusted CA')
   })
@@ -149,9 +158,10 @@ describe('parseX509Svid', () => {
     expect(messageOf(() => parseX509Svid(leaf.certificate.der, Buffer.from(`${key}x`, 'latin1')))).not.toContain(key)
   })
 
-  it('refuses no certificate, a CA first, and more than ten', () => {
+  it('refuses no certificate, a CA first, a leaf behind it, and more than ten', () => {
     const { der } = leaf.certificate
     expect(codeOf(() => parseX509Svid(Buffer.alloc(0), pkcs8(leaf.key)))).toBe('invalid_svid')
+    expect(messageOf(() => parseX509Svid(Buffer.concat([der, der]), pkcs8(leaf.key)))).toMatch('not that of a CA')
     expect(codeOf(() => parseX509Svid(root.certificate.der, pkcs8(root.key)))).toBe('invalid_svid')
     expect(codeOf(() => parseX509Svid(Buffer.concat(Array(11).fill(der)), pkcs8(leaf.key)))).toBe('invalid_certificate')
   })

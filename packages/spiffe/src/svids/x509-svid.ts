@@ -27,6 +27,9 @@ export function parseX509Svid(certificates: Uint8Array, privateKeyPkcs8: Uint8Ar
   const [leaf] = chain
   if (leaf === undefined) throw invalid('it has no certificate')
   const id = checkX509SvidLeaf(leaf)
+  for (const { isCa, keyUsage } of chain.slice(1)) {
+    if (!isCa || !keyUsage?.has('keyCertSign')) throw invalid('a certificate behind the first is not that of a CA')
+  }
   const privateKey = readPrivateKey(privateKeyPkcs8)
   if (!createPublicKey(privateKey).equals(leaf.publicKey))
     throw invalid('its private key is that of another certificate')
@@ -69,8 +72,15 @@ export function verifyX509Svid(
   if (bundle === undefined || bundle.trustDomain !== id.trustDomain) {
     throw new SpiffeError('untrusted_svid', `there is no bundle of the trust domain ${quoted(id.trustDomain)}`)
   }
-  verifyCertificateChain(chain, bundle.x509Authorities, now, options)
+  const path = verifyCertificateChain(chain, bundle.x509Authorities, now, options)
+  for (const intermediate of path.slice(1, -1)) checkSigningId(intermediate)
   return id
+}
+
+/** Section 3.2: the ID of a signing certificate, where it has one, has no path. */
+function checkSigningId({ uris }: Certificate): void {
+  const named = uris.find((uri) => /^spiffe:/i.test(uri) && parseSpiffeId(uri).path !== '')
+  if (named !== undefined) throw invalid(`the CA ${quoted(named)} has the ID of a workload`)
 }
 
 function checkUsages({ keyUsage, extendedKeyUsage, criticalExtensions }: Certificate): void {

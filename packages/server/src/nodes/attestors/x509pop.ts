@@ -56,39 +56,18 @@ function readCertificate(der: Buffer): Certificate {
   }
 }
 
-/**
- * The CAs that the leaf hangs on, and no other that was merely sent along: they become selectors. Each is left out once;
- * without the ones that are needed there is no chain.
- */
+/** The CAs that the leaf hangs on, and no other that was merely sent along: they become selectors. */
 function verifiedIssuers(
-  [leaf, ...sent]: readonly Certificate[],
+  chain: readonly Certificate[],
   authorities: readonly Certificate[],
   now: number,
-): Certificate[] {
-  const leadsTo = (intermediates: readonly Certificate[], anchors: readonly Certificate[]) => {
-    verifyCertificateChain([leaf as Certificate, ...intermediates], anchors, now)
-  }
+): readonly Certificate[] {
   try {
-    leadsTo(sent, authorities)
+    return verifyCertificateChain(chain, authorities, now).slice(1)
   } catch (error) {
     if (!(error instanceof SpiffeError)) throw error
     throw new AttestationError('denied', `the certificate is not one of a CA that may let nodes join: ${error.message}`)
   }
-  const succeeds = (intermediates: readonly Certificate[], anchors: readonly Certificate[]) => {
-    try {
-      leadsTo(intermediates, anchors)
-      return true
-    } catch {
-      return false
-    }
-  }
-  const anchors = authorities.filter((authority) => succeeds(sent, [authority])).slice(0, 1)
-  let needed = sent
-  for (const intermediate of sent) {
-    const rest = needed.filter((other) => other !== intermediate)
-    if (succeeds(rest, anchors)) needed = rest
-  }
-  return [...needed, ...anchors]
 }
 
 /** @throws AttestationError `denied`, `invalid` */

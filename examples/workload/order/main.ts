@@ -9,7 +9,7 @@ const inventory = process.env.INVENTORY!
 const identity = createX509Source()
 await identity.ready
 say('ready', { spiffeId: identity.svid().id.toString() })
-identity.onUpdate(() => say('rotated', { serial: identity.svid().certificates[0]?.serialNumber }))
+identity.onUpdate(() => say('rotated', { expiresAt: identity.svid().expiresAt }))
 
 let calls = 0
 let failed = 0

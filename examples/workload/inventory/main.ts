@@ -33,7 +33,7 @@ const handler = guardNode(guard, {}, (request, response) => {
 })
 // Whoever has an identity of the shop may connect; what he may do is for the guard to say.
 const server = createHttpsServer(identity, allowTrustDomain('shop.example'), handler)
-identity.onUpdate(() => say('rotated', { serial: identity.svid().certificates[0]?.serialNumber }))
+identity.onUpdate(() => say('rotated', { expiresAt: identity.svid().expiresAt }))
 server.listen(0, '127.0.0.1', () => say('listening', { port: (server.address() as AddressInfo).port }))
 
 function say(msg: string, more: object = {}): void {

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createBinaryHashes } from './binary-hashes.ts'
+
+const sha256 = (content: string) => createHash('sha256').update(content).digest('hex')
+
+describe('createBinaryHashes', () => {
+  let folder: string
+  let file: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'hashes-'))
+    file = join(folder, 'file')
+    writeFileSync(file, 'one')
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  it('hashes a file anew when it changed, even where its time and size were put back', async () => {
+    const hashes = createBinaryHashes()
+    const time = new Date(1_700_000_000_000)
+    utimesSync(file, time, time)
+    expect(await hashes.of(file, 1)).toBe(sha256('one'))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    writeFileSync(file, 'two')
+    utimesSync(file, time, time)
+    expect(await hashes.of(file, 1)).toBe(sha256('two'))
+  })
+
+  it('reads a file once for callers that come together, and not again later', async () => {
+    const hashes = createBinaryHashes()
+    truncateSync(file, 64 * 2 ** 20)
+    const begin = performance.now()
+    const [first] = await Promise.all(Array.from({ length: 20 }, () => hashes.of(file, 1)))
+    const once = performance.now() - begin
+    const again = performance.now()
+    for (let count = 0; count < 20; count++) expect(await hashes.of(file, 2)).toBe(first)
+    expect(performance.now() - again).toBeLessThan(once)
+  })
+
+  it("does not let one user's large files hold up another user's", async () => {
+    const hashes = createBinaryHashes()
+    const large = Array.from({ length: 4 }, (_, index) => {
+      const path = join(folder, String(index))
+      writeFileSync(path, '')
+      truncateSync(path, 96 * 2 ** 20)
+      return path
+    })
+    const done: string[] = []
+    const others = large.map((path, index) => hashes.of(path, 1).then(() => done.push(`large ${index}`)))
+    await hashes.of(file, 2).then(() => done.push('small'))
+    await Promise.all(others)
+    expect(done).toHaveLength(5)
+    expect(done[0]).toBe('small')
+  })
+
+  it('goes on after a file that could not be hashed', async () => {
+    const hashes = createBinaryHashes({ maxBytes: 5 })
+    const large = join(folder, 'large')
+    writeFileSync(large, 'too large')
+    await expect(hashes.of(large, 1)).rejects.toThrow(/larger than 5 bytes/)
+    await expect(hashes.of(folder, 1)).rejects.toThrow(/not a file/)
+    expect(await hashes.of(file, 1)).toBe(sha256('one'))
+  })
+})

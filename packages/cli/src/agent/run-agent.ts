@@ -1,0 +1,49 @@
+import { resolve } from 'node:path'
+import { createAgent, readAgentSettings } from '@countersign/agent'
+import pino from 'pino'
+import { CliError } from '../cli-error.ts'
+import { readText } from '../read-text.ts'
+
+type Flags = readonly (readonly [setting: string, value: string | boolean | undefined])[]
+
+/**
+ * The agent of this machine, until it is closed; its log is JSON on stdout. Where the server removes this node the
+ * process ends with 1.
+ * @throws AgentSettingsError, AgentError
+ */
+export async function runAgent({
+  config,
+  flags,
+}: {
+  config: string | undefined
+  flags: Flags
+}): Promise<{ close(): Promise<void> }> {
+  const file = config ?? process.env.COUNTERSIGN_AGENT_CONFIG
+  const { COUNTERSIGN_AGENT_CONFIG: _file, ...environment } = process.env
+  const options = await readAgentSettings({
+    ...(file !== undefined && { file: resolve(file) }),
+    environment,
+    flags: Object.fromEntries(await Promise.all(flags.map(readFlag))),
+  })
+  const log = pino({ base: undefined })
+  const agent = createAgent({ ...options, log })
+  await agent.start()
+  void agent.removed.then((error) => {
+    log.fatal({ reason: error.message }, 'agent ended')
+    process.exit(1)
+  })
+  void agent.ready.then(() => log.info({ ...agent.status(), socket: options.socket }, 'agent ready'))
+  return { close: () => agent.stop() }
+}
+
+/** Paths count from here; a token does not stand among the arguments, where everybody on the machine could read it. */
+async function readFlag([setting, value]: Flags[number]): Promise<[string, unknown]> {
+  if (typeof value !== 'string') return [setting, value]
+  if (setting === 'node.join_token') {
+    const token = (await readText(value, 'a join token')).trim()
+    if (token === '')
+      throw new CliError(`${value} is empty; it should hold a join token: countersign node token create`)
+    return [setting, token]
+  }
+  return [setting, /(_file|_dir|socket)$/.test(setting) ? resolve(value) : value]
+}

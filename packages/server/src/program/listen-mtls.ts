@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs'
+import { parsePemCertificates } from '@countersign/spiffe'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { Authority } from '../authority.ts'
+import type { Config } from '../config/config-schema.ts'
+import type { MtlsOptions } from '../http/app.ts'
+import { type MtlsListener, type ServingCertificate, startMtlsListener } from '../http/mtls-listener.ts'
+import { makeOwnCertificate } from '../http/own-certificate.ts'
+import { followTls, readTls, type TlsFiles } from '../http/tls.ts'
+
+type MtlsConfig = NonNullable<Config['mtls']>
+
+/**
+ * How client certificates are taken, as configured.
+ * @param portOf told once the listener listens; the port of the configuration may be 0
+ * @throws Error with a sentence when the file of CAs cannot be read
+ */
+export function mtlsOptions(config: Config, portOf: () => number | undefined): MtlsOptions | undefined {
+  const { mtls } = config
+  if (!mtls) return undefined
+  return {
+    baseUrl: () => (mtls.port === undefined ? mtls.base_url : (mtls.base_url ?? baseUrl(config, portOf()))),
+    clientAuthorities: mtls.client_ca_file === undefined ? [] : readAuthorities(mtls.client_ca_file),
+    proxies: mtls.proxies && {
+      header: mtls.proxies.header,
+      spiffeIds: mtls.proxies.spiffe_ids,
+      addresses: mtls.proxies.addresses,
+    },
+  }
+}
+
+function baseUrl({ issuer }: Config, port: number | undefined): string | undefined {
+  return port === undefined ? undefined : `https://${new URL(issuer).hostname}:${port}`
+}
+
+function readAuthorities(file: string) {
+  try {
+    return parsePemCertificates(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new Error(`mtls.client_ca_file: ${file} holds no CA certificates in PEM: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+}
+
+/**
+ * Starts the listener and keeps its certificate fresh. @returns it and what ends it
+ * @throws Error with a sentence when there is no certificate to serve
+ */
+export async function listenForCertificates(
+  app: FastifyInstance,
+  authority: Authority,
+  config: Config,
+  logger: Logger,
+): Promise<{ listener: MtlsListener; close(): Promise<void> }> {
+  const mtls = config.mtls as MtlsConfig & { port: number }
+  const files = filesOf(mtls, config)
+  const own = files ? undefined : createOwn(authority, config)
+  const certificate = files ? readTls(files) : own!.current()
+  const listener = await startMtlsListener({ app, certificate, host: mtls.host, port: mtls.port })
+  const stop = files
+    ? followTls(listener.server, files, (error) => {
+        if (error) logger.error(`the new certificate of mtls is not used, the old one stays: ${error.message}`)
+      })
+    : own!.follow(listener, logger)
+  return {
+    listener,
+    async close() {
+      stop()
+      await listener.close()
+    },
+  }
+}
+
+function filesOf(mtls: MtlsConfig, { tls }: Config): TlsFiles | undefined {
+  const { cert_file: certFile = tls?.cert_file, key_file: keyFile = tls?.key_file } = mtls
+  return certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined
+}
+
+const lookMilliseconds = 5_000
+
+function createOwn(authority: Authority, config: Config) {
+  const { workloadIdentity } = authority
+  if (!workloadIdentity || !config.spiffe) {
+    throw new Error(
+      'mtls.port needs a certificate to serve: set mtls.cert_file and mtls.key_file, tls, or spiffe.trust_domain',
+    )
+  }
+  const { hostname } = new URL(config.mtls?.base_url ?? config.issuer)
+  const lifetimeSeconds = config.spiffe.agent_svid_ttl
+  const make = () => makeOwnCertificate(workloadIdentity, { hostname, lifetimeSeconds, now: authority.now() })
+  let made = make()
+  return {
+    current: (): ServingCertificate => made.certificate,
+    follow(listener: MtlsListener, logger: Logger): () => void {
+      const renew = (always: boolean) => {
+        if (!always && authority.now() < made.renewAt) return
+        try {
+          made = make()
+          listener.renew(made.certificate)
+        } catch (error) {
+          logger.error({ err: error }, 'renewing the certificate of mtls failed')
+        }
+      }
+      const timer = setInterval(() => renew(false), lookMilliseconds)
+      timer.unref()
+      const forget = workloadIdentity.ca.onChange(() => renew(true))
+      return () => {
+        clearInterval(timer)
+        forget()
+      }
+    },
+  }
+}

@@ -1,0 +1,97 @@
+import type { KeyObject } from 'node:crypto'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Authority } from '../authority.ts'
+import { createOwnSvid } from '../node-api/serving-identity.ts'
+import { workloadIdentityOf } from '../workload-identity.ts'
+import { bundleDocuments } from './bundle-route.ts'
+
+export interface BundleEndpoint {
+  readonly port: number
+  close(): Promise<void>
+}
+
+export interface BundleEndpointOptions {
+  authority: Authority
+  host: string
+  /** 0 for any that is free */
+  port: number
+  /** Of the SVID it shows; default 3600 */
+  lifetimeSeconds?: number
+  onError: (what: string, error: unknown) => void
+}
+
+const lookMilliseconds = 1_000
+const mostConnections = 256
+const longestHeaders = 8 * 1024
+
+/**
+ * Serves the trust domain's bundle with the trust domain's own SVID (the profile `https_spiffe`): others know us by our
+ * SPIFFE ID, `spiffe://TRUST_DOMAIN/spire/server`, without a certificate of the web. Any path will do; nothing else is here.
+ * @throws CaUnavailable, or what listening failed with
+ */
+export async function startBundleEndpoint(options: BundleEndpointOptions): Promise<BundleEndpoint> {
+  const { authority, lifetimeSeconds = 3600, onError } = options
+  const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
+  const own = createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, now: authority.now })
+  const context = () => ({
+    cert: own.identity.certificatesPem,
+    key: keyOf(own.identity),
+    minVersion: 'TLSv1.2' as const,
+  })
+  const documentOf = bundleDocuments()
+  const server = createServer(
+    {
+      ...context(),
+      maxHeaderSize: longestHeaders,
+      requestTimeout: 10_000,
+      headersTimeout: 10_000,
+      handshakeTimeout: 10_000,
+    },
+    (request, reply) => {
+      const isRead = request.method === 'GET' || request.method === 'HEAD'
+      const { text, etag, maximumAgeSeconds = 0 } = documentOf(ca.bundle())
+      if (!isRead) return void reply.writeHead(405, { allow: 'GET, HEAD', connection: 'close' }).end()
+      const headers = { 'cache-control': `public, max-age=${maximumAgeSeconds}`, etag }
+      if (request.headers['if-none-match'] === etag) return void reply.writeHead(304, headers).end()
+      reply.writeHead(200, { ...headers, 'content-type': 'application/json' }).end(text)
+    },
+  )
+  server.maxConnections = mostConnections
+  const renew = (always: boolean) => {
+    try {
+      if (own.renew(always)) server.setSecureContext(context())
+    } catch (error) {
+      onError("renewing the bundle endpoint's SVID", error)
+    }
+  }
+  const stopFollowing = ca.onChange(() => renew(true))
+  const looking = setInterval(() => renew(false), lookMilliseconds)
+  looking.unref()
+  const stop = () => {
+    clearInterval(looking)
+    stopFollowing()
+  }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(options.port, options.host, () => resolve())
+    })
+  } catch (error) {
+    stop()
+    throw error
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    close() {
+      stop()
+      return new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      })
+    },
+  }
+}
+
+function keyOf({ key }: { key: KeyObject }): string {
+  return key.export({ format: 'pem', type: 'pkcs8' }) as string
+}

@@ -117,8 +117,8 @@ const query = fc.oneof(
     .array(
       fc.tuple(
         fc.constantFrom(
-          ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x', 'kind'],
-          ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned'],
+          ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'],
+          ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned', 'kind'],
         ),
         segment,
       ),

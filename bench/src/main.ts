@@ -1,3 +1,4 @@
+import { benchAgent } from './agent.ts'
 import { benchEntries } from './entries.ts'
 import { type Figure, printFigures } from './figures.ts'
 import { benchIssuing } from './issuing.ts'
@@ -7,7 +8,7 @@ import { benchServiceTokens } from './service-tokens.ts'
 import { benchSvids } from './svids.ts'
 import { benchVerifying } from './verifying.ts'
 
-/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|svids|entries|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
+/** `npm run bench [-- issuing|verifying|service-tokens|service-calls|svids|entries|agent|start|memory ...]`: ratios within one run; the machine's own speed drops out. */
 const suites: Record<string, () => Promise<Figure[]>> = {
   issuing: benchIssuing,
   verifying: benchVerifying,
@@ -15,6 +16,7 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   'service-calls': benchServiceCalls,
   svids: benchSvids,
   entries: benchEntries,
+  agent: benchAgent,
   start: benchStart,
   memory: benchMemory,
 }

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { formatBundleDocument } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { describeWith } from '../describe-with.ts'
@@ -18,6 +19,7 @@ import {
 import { prepareGoSpiffe, type RunningGo } from './go-spiffe.ts'
 import { idOf, type NodeUnderTest, startNodeUnderTest, trustDomain } from './node-under-test.ts'
 
+const foreignId = 'spiffe://foreign.example/service'
 const prepare = async () => ({ envoy: await prepareEnvoy(), go: await prepareGoSpiffe() })
 
 /** front (plain HTTP in, mTLS out) -> back (mTLS in, plain HTTP out) -> a server that knows nothing of TLS. */
@@ -25,6 +27,7 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
   let node: NodeUnderTest
   let behind: Server
   let impostor: Server
+  let foreign: Server
   let goServer: RunningGo
   let running: RunningEnvoy[] = []
   let front: string
@@ -32,7 +35,10 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
 
   beforeAll(async () => {
     node = await startNodeUnderTest({ COUNTERSIGN_SPIFFE_X509_SVID_TTL: '10s' })
-    await node.addEntry('/front', envoy.front)
+    const foreignAuthority = createTestAuthority('foreign.example')
+    const bundle = JSON.parse(formatBundleDocument(foreignAuthority.bundle))
+    await node.server.admin('PUT', '/trust-bundles/foreign.example', { bundle })
+    await node.addEntry('/front', envoy.front, { federates_with: ['foreign.example'] })
     await node.addEntry('/back', envoy.back)
     await node.addEntry('/go', go.program)
     behind = createServer((request, response) =>
@@ -41,7 +47,12 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
     // Its CA has the name of ours, its ID is the one that is asked for.
     const { certificatePem, keyPem } = createTestAuthority(trustDomain).certificate({ uris: [idOf('/back')] })
     impostor = createTlsServer({ cert: certificatePem, key: keyPem }, (_, response) => response.end('{}'))
+    const service = foreignAuthority.certificate({ uris: [foreignId] })
+    foreign = createTlsServer({ cert: service.certificatePem, key: service.keyPem }, (_, response) =>
+      response.end('{}'),
+    )
     const [behindPort, impostorPort] = [await listening(behind), await listening(impostor)]
+    const foreignPort = await listening(foreign)
     goServer = go.start('serve', { allowed_ids: [idOf('/front')] }, node.socketPath)
     const goPort = Number(((await goServer.next()).address as string).split(':')[1])
     const frontPort = await freePort()
@@ -55,6 +66,8 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
       go: localCluster('go', goPort, spiffeTls('default', 'ALL', idOf('/go'))),
       'go-taken-for-back': localCluster('go-taken-for-back', goPort, toBack),
       impostor: localCluster('impostor', impostorPort, toBack),
+      foreign: localCluster('foreign', foreignPort, spiffeTls('default', 'ALL', foreignId)),
+      'foreign-by-own': localCluster('foreign-by-own', foreignPort, spiffeTls('default', 'ROOTCA', foreignId)),
     }
     const routes = Object.keys(clusters).map((cluster) => ({ prefix: `/${cluster}/`, cluster }))
     const frontConfig = envoyConfig(node.socketPath, [httpListener(frontPort, routes)], Object.values(clusters))
@@ -74,6 +87,7 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
     for (const each of [...running, goServer]) await each?.stop()
     behind?.close()
     impostor?.close()
+    foreign?.close()
     await node?.close()
   })
 
@@ -104,6 +118,11 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
     const refusal = new Promise((resolve) => impostor.once('tlsClientError', resolve))
     expect((await get('/impostor/')).status).toBe(503)
     expect(await refusal).toMatchObject({ message: expect.stringMatching(/alert/) })
+  })
+
+  it('believes a federated trust domain where its bundle was asked for, and not by ours', async () => {
+    expect((await get('/foreign/')).status).toBe(200)
+    expect((await get('/foreign-by-own/')).status).toBe(503)
   })
 
   it('refuses a go-spiffe client that is not allowed', async () => {

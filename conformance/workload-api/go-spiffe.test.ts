@@ -81,6 +81,23 @@ await describeWith(prepareGoSpiffe, 'go-spiffe on our Workload API', (go) => {
     })
   })
 
+  it('ends its identity with its process, and not with its connection', async () => {
+    const entry = await node.addEntry('/mortal', go.program)
+    const serving = go.start('serve', { allowed_ids: [] }, node.socketPath)
+    await serving.next()
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    expect(await revoked('/mortal')).toEqual([])
+    await serving.stop()
+    await expect.poll(() => revoked('/mortal'), { timeout: 10_000 }).not.toEqual([])
+    await node.removeEntry(entry)
+  })
+
+  /** What the audit trail says was revoked of this identity. */
+  async function revoked(path: string): Promise<object[]> {
+    const { items } = await node.server.admin('GET', '/audit-events?type=svid.revoked')
+    return items.filter((event: object) => JSON.stringify(event).includes(idOf(path)))
+  }
+
   it('has an identity by the hash of its program, and none by another', async () => {
     const { createHash } = await import('node:crypto')
     const { readFile } = await import('node:fs/promises')

@@ -31,7 +31,7 @@ export async function startShop(folder: string, authority: Authority): Promise<S
   const start = (name: string, environment: Record<string, string>) =>
     new Program(
       name,
-      new URL(`${name}.ts`, import.meta.url).pathname,
+      new URL(`${name}/main.ts`, import.meta.url).pathname,
       [],
       { SPIFFE_ENDPOINT_SOCKET: socket, ISSUER: issuer, ...environment },
       entries.find((entry) => entry.name === name)!.path,

@@ -57,6 +57,9 @@ export interface Agent {
   stop(): Promise<void>
 }
 
+/** What was not told yet is told before the agent ends, if the server is there. */
+const lastReportMilliseconds = 2_000
+
 /** How long a workload's first question waits for the agent's first synchronization. */
 const firstSyncPatienceMilliseconds = 10_000
 
@@ -200,7 +203,9 @@ export function createAgent(options: AgentOptions): Agent {
     stopping ??= (async () => {
       synchronizer.stop()
       identity.stop()
+      identities.stop()
       for (const close of closers) await close()
+      await Promise.race([reports.flush(), pause(systemClock, lastReportMilliseconds)])
       reports.stop()
       svids.stop()
       holders.close()

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ensureAdminClient } from '@countersign/server'
+import { type AuthoritySettings, ensureAdminClient } from '@countersign/server'
 import { createClientSecret } from '@countersign/tokens'
 import { startTestServer, type TestServer } from '../../server/src/server.fixture.ts'
 
@@ -58,8 +58,8 @@ export interface CliServer {
 }
 
 /** A server on a real socket, and an administrator at its command line. */
-export async function startCliServer(): Promise<CliServer> {
-  const server = await startTestServer()
+export async function startCliServer(settings: Partial<AuthoritySettings> = {}): Promise<CliServer> {
+  const server = await startTestServer({ settings })
   const folder = await mkdtemp(join(tmpdir(), 'countersign-cli-'))
   const adminSecret = createClientSecret()
   await ensureAdminClient(server.authority, { clientId: 'admin', clientSecret: adminSecret })

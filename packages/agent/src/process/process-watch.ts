@@ -13,7 +13,7 @@ export interface ProcessWatchOptions {
 }
 
 /**
- * Notices when processes end, by looking each `pollMilliseconds` (default 500) whether the same one is still there.
+ * Notices when processes end, by looking each `pollMilliseconds` (default 1000) whether the same one is still there.
  *
  * A process whose connection closed has not ended: only the kernel is asked.
  */
@@ -47,7 +47,7 @@ export function createProcessWatch(options: ProcessWatchOptions = {}): ProcessWa
       const listener = () => onEnded()
       entry.listeners.add(listener)
       watched.set(key, entry)
-      timer ??= setInterval(look, options.pollMilliseconds ?? 500).unref()
+      timer ??= setInterval(look, options.pollMilliseconds ?? 1000).unref()
       return () => {
         entry.listeners.delete(listener)
         if (entry.listeners.size > 0 || watched.get(key) !== entry) return

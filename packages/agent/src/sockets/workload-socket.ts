@@ -10,6 +10,9 @@ import { listenOnSocketFile } from './socket-file.ts'
 const mostConnections = 2_000
 const mostConnectionsOfOne = 100
 
+/** How long calls under way have when the agent stops. */
+const drainMilliseconds = 2_000
+
 /** Everybody on the machine may connect; who they are the kernel says. */
 const openToAll = 0o777
 
@@ -51,9 +54,13 @@ export async function serveWorkloadSocket(
   const listener = createServer(accept)
   const close = await listenOnSocketFile(listener, path, { mode: openToAll })
   return async () => {
-    injector.destroy()
+    // The path is gone at once; calls under way may end.
     const closed = close()
-    for (const socket of sockets) socket.destroy()
+    injector.drain(drainMilliseconds)
+    const giveUp = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, drainMilliseconds)
     await closed
+    clearTimeout(giveUp)
   }
 }

@@ -55,6 +55,7 @@ export function followWorkload(options: FollowOptions): Followed {
     over = true
     cancelTimer()
     forgetChanges()
+    forgetStop()
   }
   const end = (error: unknown) => {
     if (over) return
@@ -111,6 +112,7 @@ export function followWorkload(options: FollowOptions): Followed {
     }
   }
   const forgetChanges = identities.onChange(update)
+  const forgetStop = identities.onStop(() => end(new CallRefusal(status.UNAVAILABLE, 'the agent is stopping')))
   identities.attest(process).then((attested) => {
     workload = attested
     update()

@@ -39,7 +39,8 @@ export class Reports {
   #refused: RefusedWorkload[] = []
   readonly #toldRefusals = new Map<string, number>()
   #understood = true
-  #sending = false
+  #sending: Promise<void> | undefined
+  #pauseMilliseconds = 0
   #stopped = false
   #cancelTimer: () => void = () => {}
 
@@ -87,8 +88,9 @@ export class Reports {
 
   /** Sends what waits, once; for the end of the agent. */
   async flush(): Promise<void> {
+    await this.#sending
     this.#cancelTimer()
-    await this.#send()
+    if (this.waiting > 0) await this.#send()
   }
 
   stop(): void {
@@ -97,29 +99,33 @@ export class Reports {
   }
 
   #later(milliseconds: number): void {
-    if (this.#sending || this.#stopped) return
+    if (this.#sending !== undefined || this.#stopped) return
     this.#cancelTimer()
     this.#cancelTimer = this.#options.clock.after(milliseconds, () => void this.#send())
   }
 
-  async #send(): Promise<void> {
-    if (this.#sending) return
-    this.#sending = true
-    let waitMilliseconds = 0
+  /** One at a time. */
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = undefined
+      if (this.waiting > 0) this.#later(this.#pauseMilliseconds)
+    })
+    return this.#sending
+  }
+
+  async #sendAll(): Promise<void> {
     try {
       await this.#sendEnded()
       await this.#sendRefused()
       this.#backoff.reset()
+      this.#pauseMilliseconds = 0
     } catch (error) {
       if (grpcCode(error) === status.UNIMPLEMENTED) return this.#notUnderstood()
-      waitMilliseconds = this.#backoff.next()
+      this.#pauseMilliseconds = this.#backoff.next()
       this.#options.log.warn(
         { reason: reasonOf(error), waiting: this.waiting },
         'the server cannot be told of ended or refused workloads now',
       )
-    } finally {
-      this.#sending = false
-      if (this.waiting > 0) this.#later(waitMilliseconds)
     }
   }
 

@@ -57,6 +57,7 @@ export class WorkloadIdentities {
     AttestedWorkload,
     { all: ReadonlyMap<string, AuthorizedEntry>; entries: readonly AuthorizedEntry[] }
   >()
+  readonly #stopListeners = new Set<() => void>()
 
   constructor(options: WorkloadIdentitiesOptions) {
     this.#options = options
@@ -146,6 +147,17 @@ export class WorkloadIdentities {
       closed = true
       for (const stop of stops) stop()
     }
+  }
+
+  /** Calls back once when the agent stops serving. */
+  onStop(listener: () => void): () => void {
+    this.#stopListeners.add(listener)
+    return () => this.#stopListeners.delete(listener)
+  }
+
+  /** Ends every stream to a workload; it may connect to the agent that comes next. */
+  stop(): void {
+    for (const listener of [...this.#stopListeners]) listener()
   }
 
   /** Own trust domain first, then those that the entries federate with and that are known. */

@@ -1,7 +1,10 @@
-/** What an access file says, with every default written out: the whole of each API and client that it names. */
+import type { WantedEntry } from './entry.ts'
+
+/** What an access file says, with every default written out: the whole of each API, client and entry that it names. */
 export interface Access {
   apis: WantedApi[]
   clients: WantedClient[]
+  entries: WantedEntry[]
 }
 
 /** The members are those of the admin API. */

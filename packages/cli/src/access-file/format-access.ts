@@ -2,6 +2,7 @@ import { Document } from 'yaml'
 import { formatDuration } from '../duration.ts'
 import type { Api } from '../resources.ts'
 import { defaultApi, defaultClient } from './access.ts'
+import { entryKey, entryObject, isOfJoinToken } from './entry.ts'
 import { isBuiltin, type PresentAccess, type PresentClient } from './present-access.ts'
 
 /** What the server has, as an access file that `apply` takes. Defaults are left out, everything is in a fixed order. */
@@ -9,17 +10,20 @@ export function formatAccess(present: PresentAccess): string {
   const document = new Document(accessObject(present))
   document.commentBefore =
     ' Who may do what. Review it, then: countersign apply -f FILE --dry-run\n' +
-    ' Secrets and keys are not in here. What is left out of an API or client is its default.'
+    ' Secrets and keys are not in here. What is left out of an API, client or entry is its default.'
   return document.toString({ lineWidth: 0 })
 }
 
-export function accessObject({ apis, clients }: PresentAccess): { apis: object[]; clients: object[] } {
+export function accessObject({ apis, clients, entries }: PresentAccess): Record<string, object[]> {
+  const wanted = entries.filter((entry) => !isOfJoinToken(entry))
   return {
     apis: [...apis.values()]
       .filter((api) => !isBuiltin(api))
       .sort(by(({ audience }) => audience))
       .map(apiObject),
     clients: [...clients.values()].sort(by(({ id }) => id)).map(clientObject),
+    // Who has no workloads need not know that there could be some.
+    ...(wanted.length > 0 && { entries: wanted.sort(by(entryKey)).map(entryObject) }),
   }
 }
 

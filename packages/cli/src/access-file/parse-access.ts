@@ -10,6 +10,7 @@ import {
   type WantedClient,
   type WantedGrant,
 } from './access.ts'
+import { entryKey, readEntry } from './entry.ts'
 import { type Path, Places } from './places.ts'
 import { Reader } from './reader.ts'
 
@@ -28,10 +29,11 @@ export function parseAccess(text: string, file: string): Access {
 }
 
 function readAccess(value: unknown, reader: Reader): Access {
-  const { apis, clients } = reader.object(value, [], ['apis', 'clients'])
+  const { apis, clients, entries } = reader.object(value, [], ['apis', 'clients', 'entries'])
   const access = {
     apis: reader.list(apis, ['apis'], readApi),
     clients: reader.list(clients, ['clients'], readClient),
+    entries: reader.list(entries, ['entries'], readEntry),
   }
   reader.noneTwice(
     access.apis.map(({ audience }) => audience),
@@ -43,6 +45,11 @@ function readAccess(value: unknown, reader: Reader): Access {
     ['clients'],
     'id',
   )
+  const keys = access.entries.map(entryKey)
+  keys.forEach((key, index) => {
+    if (keys.indexOf(key) === index) return
+    reader.fault(['entries', index], 'an entry with this spiffe_id, parent_id and selectors is there already')
+  })
   return access
 }
 

@@ -3,19 +3,15 @@ import { type AdminApi, path } from '../admin-api.ts'
 import { adminAudience } from '../admin-audience.ts'
 import { CliError } from '../cli-error.ts'
 import type { Access, WantedApi, WantedClient, WantedGrant } from './access.ts'
+import { allFields, changedFields, type FieldChange, patchOf } from './field-changes.ts'
 import { nearest } from './nearest.ts'
+import { planEntries, planPruningEntries } from './plan-entries.ts'
 import { isBuiltin, type PresentAccess, type PresentClient } from './present-access.ts'
-
-export interface FieldChange {
-  field: string
-  from?: unknown
-  to?: unknown
-}
 
 /** One change, told and ready to be made. */
 export interface Step {
   action: 'create' | 'update' | 'delete'
-  kind: 'api' | 'client' | 'grant'
+  kind: 'api' | 'client' | 'grant' | 'entry'
   name: string
   fields: FieldChange[]
   run(admin: AdminApi): Promise<unknown>
@@ -39,6 +35,7 @@ export function planChanges(access: Access, present: PresentAccess, options: Pla
     ...access.apis.flatMap((api) => planApi(api, present)),
     ...access.clients.flatMap((client) => planClient(client, present, options)),
     ...access.clients.flatMap((client) => client.grants.flatMap((grant) => planGrant(client.id, grant, present))),
+    ...planEntries(access.entries, present.entries),
     ...(options.prune ? planPruning(access, present, options) : []),
   ]
 }
@@ -119,6 +116,7 @@ function planPruning(access: Access, present: PresentAccess, { actingClient }: P
     unwantedGrants(client, wanted.get(client.id), actingClient),
   )
   return [
+    ...planPruningEntries(access.entries, present.entries),
     ...grants,
     ...clients.map(
       ({ id }): Step => ({
@@ -154,26 +152,4 @@ function unwantedGrants(client: PresentClient, wanted: WantedClient | undefined,
       fields: [{ field: 'scopes', from: scopes }],
       run: (admin) => admin.send('DELETE', path`/clients/${client.id}/grants/${audience}`),
     }))
-}
-
-function allFields(wanted: object): FieldChange[] {
-  return Object.entries(wanted).map(([field, to]) => ({ field, to }))
-}
-
-function changedFields(present: object, wanted: object): FieldChange[] {
-  const before = present as Record<string, unknown>
-  return Object.entries(wanted)
-    .filter(([field, to]) => !isDeepStrictEqual(comparable(before[field]), comparable(to)))
-    .map(([field, to]) => ({ field, from: before[field], to }))
-}
-
-/** The order of a list means nothing in an access file. */
-function comparable(value: unknown): unknown {
-  return Array.isArray(value)
-    ? value.map((item) => JSON.stringify(typeof item === 'object' ? Object.entries(item).sort() : item)).sort()
-    : value
-}
-
-function patchOf(fields: readonly FieldChange[]): Record<string, unknown> {
-  return Object.fromEntries(fields.map(({ field, to }) => [field, to]))
 }

@@ -1,6 +1,7 @@
 import { type AdminApi, path } from '../admin-api.ts'
 import { adminAudience } from '../admin-audience.ts'
-import type { Api, Client, Grant } from '../resources.ts'
+import { note } from '../output.ts'
+import type { Api, Client, Entry, Grant } from '../resources.ts'
 import { ServerRefusal } from '../server-answer.ts'
 
 export interface PresentClient extends Client {
@@ -13,12 +14,20 @@ export interface PresentAccess {
   apis: Map<string, Api>
   /** By id */
   clients: Map<string, PresentClient>
+  entries: readonly Entry[]
+}
+
+export interface Extent {
+  /** Only these clients, not all */
+  clientIds?: readonly string[]
+  /** `where possible`: none where the server has no workload identity, or the caller may not see entries */
+  entries: 'all' | 'where possible' | 'none'
 }
 
 const parallel = 8
 
-/** All that the server has; or, with `clientIds`, all APIs but only those clients. */
-export async function readPresentAccess(admin: AdminApi, clientIds?: readonly string[]): Promise<PresentAccess> {
+/** What the server has, as far as the extent says; always all APIs. */
+export async function readPresentAccess(admin: AdminApi, { clientIds, entries }: Extent): Promise<PresentAccess> {
   const apis = await admin.list<Api>('/apis')
   const clients =
     clientIds === undefined ? (await admin.list<Client>('/clients')).items : await findClients(admin, clientIds)
@@ -29,6 +38,20 @@ export async function readPresentAccess(admin: AdminApi, clientIds?: readonly st
   return {
     apis: new Map(apis.items.map((api) => [api.audience, api])),
     clients: new Map(present.map((client) => [client.id, client])),
+    entries: entries === 'none' ? [] : await readEntries(admin, entries === 'all'),
+  }
+}
+
+async function readEntries(admin: AdminApi, isNeeded: boolean): Promise<readonly Entry[]> {
+  try {
+    return (await admin.list<Entry>('/entries')).items
+  } catch (error) {
+    if (isNeeded || !(error instanceof ServerRefusal)) throw error
+    // Not even told of where there is no workload identity.
+    if (error.reason === 'no_trust_domain' || error.status === 404) return []
+    if (error.status !== 403) throw error
+    note('Registration entries are left out: you may not see them (entries:read).')
+    return []
   }
 }
 

@@ -108,6 +108,7 @@ export class Reader {
 function placeName(path: Path): string {
   if (path.length === 0) return 'in an access file'
   if (path.length > 2) return `in ${shownPath(path)}`
+  if (path[0] === 'entries') return 'in an entry'
   return path[0] === 'apis' ? 'in an API' : 'in a client'
 }
 

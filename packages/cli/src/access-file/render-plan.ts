@@ -2,7 +2,9 @@ import { formatDuration } from '../duration.ts'
 import { paint } from '../output.ts'
 import { printable } from '../printable.ts'
 import { defaultApi, defaultClient } from './access.ts'
-import type { FieldChange, Step } from './plan.ts'
+import { defaultEntry } from './entry.ts'
+import type { FieldChange } from './field-changes.ts'
+import type { Step } from './plan.ts'
 
 const marks = { create: paint('green', '+'), update: paint('yellow', '~'), delete: paint('red', '-') }
 
@@ -45,7 +47,8 @@ function listDifference(field: string, from: readonly unknown[], to: readonly un
 function shown(field: string, value: unknown): string {
   if (value === null || value === undefined) return 'none'
   if (Array.isArray(value)) return value.map((item) => itemText(item)).join(', ') || 'none'
-  if (field === 'token_ttl' && typeof value === 'number') return formatDuration(value)
+  if (field.endsWith('_ttl') && typeof value === 'number') return value === 0 ? 'default' : formatDuration(value)
+  if (typeof value === 'object') return printable(JSON.stringify(value))
   return printable(typeof value === 'string' ? JSON.stringify(value) : String(value))
 }
 
@@ -56,6 +59,6 @@ function itemText(item: unknown): string {
 }
 
 function isDefault({ field, to }: FieldChange, name: string): boolean {
-  const defaults: Record<string, unknown> = { ...defaultApi, ...defaultClient, name }
+  const defaults: Record<string, unknown> = { ...defaultApi, ...defaultClient, ...defaultEntry, name }
   return Array.isArray(to) ? to.length === 0 : defaults[field] === to
 }

@@ -35,9 +35,14 @@ async function apply(options: ApplyOptions): Promise<void> {
   const { countSteps, renderPlan } = await import('../access-file/render-plan.ts')
   const { readText } = await import('../read-text.ts')
   const { file, dryRun = false, prune = false } = options
-  const access = parseAccess(await readText(file, 'APIs, clients and grants as YAML'), file === '-' ? 'stdin' : file)
+  const access = parseAccess(
+    await readText(file, 'APIs, clients, grants and entries as YAML'),
+    file === '-' ? 'stdin' : file,
+  )
   await withAdminApi(options, async (admin) => {
-    const present = await readPresentAccess(admin, prune ? undefined : access.clients.map(({ id }) => id))
+    const entries = access.entries.length > 0 ? 'all' : prune ? 'where possible' : 'none'
+    const clientIds = access.clients.map(({ id }) => id)
+    const present = await readPresentAccess(admin, prune ? { entries } : { clientIds, entries })
     const steps = planChanges(access, present, { prune, actingClient: admin.connection.clientId })
     if (!options.json && steps.length > 0) writeLine(renderPlan(steps))
     if (!dryRun) await makeChanges(steps, admin)
@@ -75,7 +80,7 @@ function adviseOnCredentials(steps: readonly Step[]): void {
 async function exportAccess(options: ServerOptions): Promise<void> {
   const { readPresentAccess } = await import('../access-file/present-access.ts')
   const { accessObject, formatAccess } = await import('../access-file/format-access.ts')
-  const present = await withAdminApi(options, (admin) => readPresentAccess(admin))
+  const present = await withAdminApi(options, (admin) => readPresentAccess(admin, { entries: 'where possible' }))
   if (options.json) printJson(accessObject(present))
   else process.stdout.write(formatAccess(present))
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { serializerCompiler } from 'fastify-type-provider-zod'
 import { apiRoutes } from '../apis/routes.ts'
 import { auditRoutes } from '../audit/routes.ts'
@@ -9,6 +9,7 @@ import { keyRoutes } from '../clients/key-routes.ts'
 import { clientRoutes } from '../clients/routes.ts'
 import { secretRoutes } from '../clients/secret-routes.ts'
 import { endpointUrl } from '../http/discovery.ts'
+import { Problem } from '../http/problem.ts'
 import { joinTokenRoutes } from '../nodes/join-token-routes.ts'
 import { nodeRoutes } from '../nodes/routes.ts'
 import { entryRoutes } from '../registration-entries/routes.ts'
@@ -19,6 +20,7 @@ import { trustBundleRoutes } from '../trust-bundles/routes.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
 import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
 import { docsPage, docsPolicy } from './docs-page.ts'
+import { isOneLine } from './fields.ts'
 import { describeRoutes, type OpenApiDocument, openApiDocument } from './openapi.ts'
 import { parseStrictJson, validateWithZod } from './request-validation.ts'
 
@@ -58,8 +60,15 @@ export async function adminApi(app: FastifyInstance, options: AdminApiOptions): 
   documentRoutes(app)
   await app.register(async (guarded) => {
     await guardAdminApi(guarded, options)
+    guarded.addHook('preValidation', refuseUnstorablePaths)
     for (const routes of resources) routes(guarded as unknown as AdminApp, context)
   })
+}
+
+/** Nothing is called by what no database holds, such as a NUL: PostgreSQL would not even look for it. */
+async function refuseUnstorablePaths({ params }: FastifyRequest): Promise<void> {
+  if (Object.values(params as Record<string, string>).every(isOneLine)) return
+  throw new Problem(404, 'not_found', 'there is nothing of this name: it holds control characters')
 }
 
 /** What the API is, for programs and for people; open to anybody. */

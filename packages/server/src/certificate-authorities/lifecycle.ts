@@ -279,7 +279,10 @@ async function activate(
   // A key that cannot be opened must not take the place of one that can.
   openAuthorityKey(next, context.masterKey)
   const active = await authorityWithStatus(transaction, context, next.kind as AuthorityKind, 'active')
-  if (active) await setAuthority(transaction, active.id, { status: 'retired', retired_at: now })
+  // Its certificate is needed still, its key never again.
+  if (active) {
+    await setAuthority(transaction, active.id, { status: 'retired', retired_at: now, sealed_private_key: '' })
+  }
   await setAuthority(transaction, next.id, { status: 'active', activated_at: now })
   note(next, active)
 }
@@ -372,15 +375,12 @@ async function authorityById(
   { trustDomain }: AuthorityContext,
   id: string,
 ): Promise<CertificateAuthorityRow> {
-  // Whatever else it holds, such as a NUL, a database may stumble over.
-  const row =
-    /^[A-Za-z0-9_-]{1,128}$/.test(id) &&
-    (await database
-      .selectFrom('certificate_authorities')
-      .selectAll()
-      .where('trust_domain', '=', trustDomain)
-      .where('id', '=', id)
-      .executeTakeFirst())
+  const row = await database
+    .selectFrom('certificate_authorities')
+    .selectAll()
+    .where('trust_domain', '=', trustDomain)
+    .where('id', '=', id)
+    .executeTakeFirst()
   if (!row) throw new Problem(404, 'not_found', 'there is no certificate authority with this id')
   return row
 }

@@ -22,7 +22,7 @@ describeStores('client keys', (kind) => {
   const add = (jwk: object, client = 'svc-a') => server.call('POST', `/clients/${client}/keys`, { jwk })
 
   it('takes a public key, names it by its thumbprint, and lets the client in with it', async () => {
-    const answer = await add({ ...publicJwk(p256), x5c: ['ignored'], key_ops: ['verify'] })
+    const answer = await add({ ...publicJwk(p256), x5t: 'ignored', key_ops: ['verify'] })
     expect(answer.status).toBe(201)
     expect(answer.body).toMatchObject({
       algorithm: 'ES256',

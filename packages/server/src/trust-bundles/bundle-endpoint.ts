@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Authority } from '../authority.ts'
@@ -28,17 +27,21 @@ const longestHeaders = 8 * 1024
 /**
  * Serves the trust domain's bundle with the trust domain's own SVID (the profile `https_spiffe`): others know us by our
  * SPIFFE ID, `spiffe://TRUST_DOMAIN/spire/server`, without a certificate of the web. Any path will do; nothing else is here.
- * @throws CaUnavailable, or what listening failed with
+ * @throws CaUnavailable, StoreError `unavailable`, or what listening failed with
  */
 export async function startBundleEndpoint(options: BundleEndpointOptions): Promise<BundleEndpoint> {
   const { authority, lifetimeSeconds = 3600, onError } = options
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
-  const own = createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, now: authority.now })
-  const context = () => ({
-    cert: own.identity.certificatesPem,
-    key: keyOf(own.identity),
-    minVersion: 'TLSv1.2' as const,
-  })
+  const { audit, now } = authority
+  const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
+<<<<<<< HEAD
+  const context = () => ({ ...pemOf(own.identity()), minVersion: 'TLSv1.2' as const })
+=======
+  const context = () => {
+    const { certificatesPem: cert, key } = own.identity()
+    return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
+  }
+>>>>>>> nodeapi
   const documentOf = bundleDocuments()
   const server = createServer(
     {
@@ -58,15 +61,24 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
-  const renew = (always: boolean) => {
+<<<<<<< HEAD
+  const renew = async () => {
+=======
+  const renewIfDue = async () => {
+>>>>>>> nodeapi
     try {
-      if (own.renew(always)) server.setSecureContext(context())
+      if (await own.renewIfDue()) server.setSecureContext(context())
     } catch (error) {
       onError("renewing the bundle endpoint's SVID", error)
     }
   }
-  const stopFollowing = ca.onChange(() => renew(true))
-  const looking = setInterval(() => renew(false), lookMilliseconds)
+<<<<<<< HEAD
+  const stopFollowing = ca.onChange(() => void renew())
+  const looking = setInterval(() => void renew(), lookMilliseconds)
+=======
+  const stopFollowing = ca.onChange(() => void renewIfDue())
+  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
+>>>>>>> nodeapi
   looking.unref()
   const stop = () => {
     clearInterval(looking)
@@ -91,7 +103,10 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   }
 }
+<<<<<<< HEAD
 
-function keyOf({ key }: { key: KeyObject }): string {
-  return key.export({ format: 'pem', type: 'pkcs8' }) as string
+function pemOf({ certificatesPem, key }: { certificatesPem: string; key: KeyObject }): { cert: string; key: string } {
+  return { cert: certificatesPem, key: key.export({ format: 'pem', type: 'pkcs8' }) as string }
 }
+=======
+>>>>>>> nodeapi

@@ -13,9 +13,11 @@ import type { NewTrustBundle } from './trust-bundle.ts'
 
 /** @throws Problem `not_found` */
 export async function findTrustBundle(database: Database, trustDomain: string): Promise<TrustBundleRow> {
-  const row =
-    /^[a-z0-9._-]{1,255}$/.test(trustDomain) &&
-    (await database.selectFrom('trust_bundles').selectAll().where('trust_domain', '=', trustDomain).executeTakeFirst())
+  const row = await database
+    .selectFrom('trust_bundles')
+    .selectAll()
+    .where('trust_domain', '=', trustDomain)
+    .executeTakeFirst()
   if (!row) throw new Problem(404, 'not_found', 'nothing is known of this trust domain')
   return row
 }

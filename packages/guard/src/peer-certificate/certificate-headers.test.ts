@@ -1,0 +1,94 @@
+import { toPem } from '@countersign/spiffe'
+import { createTestAuthority } from '@countersign/spiffe/testing'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseClientCert } from './client-cert-header.ts'
+import { parseForwardedClientCert } from './forwarded-client-cert.ts'
+import { PeerCertificateError } from './peer-certificate.ts'
+
+const authority = createTestAuthority('example.org')
+const leaf = authority.x509Svid('/orders').certificates[0]!.der
+const other = authority.x509Svid('/billing').certificates[0]!.der
+const root = authority.issuer.certificate.der
+const sf = (der: Buffer) => `:${der.toString('base64')}:`
+const quoted = (...ders: Buffer[]) => `"${encodeURIComponent(ders.map((der) => toPem(der)).join(''))}"`
+
+describe('Client-Cert and Client-Cert-Chain (RFC 9440)', () => {
+  it('are a byte sequence and a list of them, leaf first', () => {
+    expect(parseClientCert(sf(leaf), undefined)).toEqual([leaf])
+    expect(parseClientCert(`  ${sf(leaf)} `, `${sf(other)}, ${sf(root)}`)).toEqual([leaf, other, root])
+    expect(parseClientCert(sf(leaf), '')).toEqual([leaf])
+    expect(parseClientCert(undefined, undefined)).toEqual([])
+  })
+
+  it('may leave out the padding, as RFC 9651 section 4.2.7 allows', () => {
+    for (const bytes of [Buffer.from('a'), Buffer.from('ab'), Buffer.from('abc')]) {
+      expect(parseClientCert(`:${bytes.toString('base64').replace(/=/g, '')}:`, undefined)).toEqual([bytes])
+    }
+  })
+
+  it.each([
+    '',
+    '::',
+    leaf.toString('base64'),
+    `:${leaf.toString('base64')}`,
+    `"${leaf.toString('base64')}"`,
+    `:${leaf.toString('base64url')}_-:`,
+    `:${leaf.toString('base64')}:;a=1`,
+    `${sf(leaf)}, ${sf(other)}`,
+    ':YQ==YQ==:',
+    ':YR==:',
+    ':Y Q=:',
+  ])('refuses %.40s', (text) => {
+    expect(() => parseClientCert(text, undefined)).toThrow(PeerCertificateError)
+  })
+
+  it('refuses a chain without its leaf, and one that is too long', () => {
+    expect(() => parseClientCert(undefined, sf(root))).toThrow(/without/)
+    expect(() => parseClientCert(sf(leaf), Array(11).fill(sf(root)).join(','))).toThrow(/more than/)
+    expect(() => parseClientCert(sf(leaf), `${sf(root)},`)).toThrow(PeerCertificateError)
+  })
+})
+
+describe('X-Forwarded-Client-Cert of Envoy', () => {
+  it('gives the chain of its last element, which the proxy itself has added', () => {
+    const own = `By=spiffe://example.org/proxy;Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Chain=${quoted(leaf, root)};Subject="CN=a,O=\\"b\\"";URI=spiffe://example.org/orders`
+    expect(parseForwardedClientCert(own)).toEqual([leaf, root])
+    expect(parseForwardedClientCert(`Cert=${quoted(other)},${own}`)).toEqual([leaf, root])
+    expect(parseForwardedClientCert(`Cert=${quoted(leaf)}`)).toEqual([leaf])
+    expect(parseForwardedClientCert(`URI=a;URI=b;cert=${quoted(leaf)}`)).toEqual([leaf])
+    expect(parseForwardedClientCert(undefined)).toEqual([])
+    expect(parseForwardedClientCert(' ')).toEqual([])
+  })
+
+  it.each([
+    ['names a certificate without showing it', `Hash=${'a'.repeat(64)};URI=spiffe://example.org/orders`],
+    ['has two of them', `Cert=${quoted(leaf)};Cert=${quoted(other)}`],
+    ['has a chain of another certificate', `Cert=${quoted(leaf)};Chain=${quoted(other, root)}`],
+    ['has a quote that does not end', `Subject="CN=a;Cert=${quoted(leaf)}`],
+    ['has no PEM', 'Cert="abc"'],
+    ['has a broken escape', 'Cert="%zz"'],
+    ['has text after a quote', `Cert=${quoted(leaf)}x`],
+    ['has an empty element at its end', `Cert=${quoted(leaf)},`],
+  ])('is refused when it %s', (_name, text) => {
+    expect(() => parseForwardedClientCert(text)).toThrow(PeerCertificateError)
+  })
+
+  it('never gives what a client put before the element of the proxy, however it is quoted (attack 77)', () => {
+    const own = `Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Subject="CN=orders";URI=spiffe://example.org/orders`
+    const pieces = fc.constantFrom('"', '\\', ',', ';', '=', 'Cert=', quoted(other), 'Chain=', 'a', ' ', 'X="')
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 12 }), (parts) => {
+        let chain: readonly Uint8Array[]
+        try {
+          chain = parseForwardedClientCert(`${parts.join('')},${own}`)
+        } catch (error) {
+          expect(error).toBeInstanceOf(PeerCertificateError)
+          return
+        }
+        expect(chain).toEqual([leaf])
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})

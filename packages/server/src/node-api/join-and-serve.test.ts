@@ -65,7 +65,9 @@ it('lets an agent join by a token, and serves its workloads from then on', async
   client.close()
 
   expect(await server.events('node.attested')).toHaveLength(1)
-  expect(await server.events('svid.issued')).toMatchObject([
+  const [own, ...issued] = await server.events('svid.issued')
+  expect(own).toMatchObject({ target: 'server', detail: { spiffe_id: 'spiffe://example.org/spire/server' } })
+  expect(issued).toMatchObject([
     {
       outcome: 'success',
       target: `entry/${entry.id}`,

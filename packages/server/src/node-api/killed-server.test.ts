@@ -69,7 +69,7 @@ it('has recorded every SVID that it gave when it is killed in the middle of it, 
     } else {
       const before = given.size
       const loading = load(server, identity, entryId, given)
-      await expect.poll(() => given.size, { timeout: 10_000 }).toBeGreaterThan(before + 100)
+      await expect.poll(() => given.size, { timeout: 30_000 }).toBeGreaterThan(before + 100)
       server.child.kill('SIGKILL')
       await loading
     }

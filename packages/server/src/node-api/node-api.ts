@@ -43,6 +43,8 @@ export interface NodeApi {
   readonly port: number
   /** How many are open just now */
   readonly connections: number
+  /** How many have shaken hands since the start */
+  readonly accepted: number
   close(): Promise<void>
 }
 
@@ -77,34 +79,36 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
       onError: (method, error) => onError(`answering ${method}`, error),
     },
   }
-  const ownSvid = createOwnSvid({
+  const ownSvid = await createOwnSvid({
     trustDomain,
     ca,
     issuanceIds: identity.issuanceIds,
     lifetimeSeconds: lifetimes.agentSeconds,
+    audit: authority.audit,
     now: authority.now,
   })
   const agents = createRpcServer(context, agentBounds(options.connectionMilliseconds ?? 180_000))
   const strangers = createRpcServer(context, strangerBounds)
   const listener = createNodeListener({
-    identity: () => ownSvid.identity,
+    identity: ownSvid.identity,
     authenticate: (chain) =>
       authenticate(chain, { get: (name) => (name === trustDomain ? ca.bundle() : undefined) }, authority.now()),
     onConnection: (socket, { peer }) => (peer ? agents : strangers).inject(socket),
     ...(options.bounds && { bounds: options.bounds }),
   })
-  const renew = (always: boolean) => {
+  const renewIfDue = async () => {
     try {
-      if (ownSvid.renew(always)) listener.renewIdentity()
+      if (await ownSvid.renewIfDue()) listener.renewIdentity()
     } catch (error) {
       onError("renewing the server's own SVID", error)
     }
   }
   const stopFollowing = ca.onChange(() => {
-    renew(true)
+    listener.renewIdentity()
     listener.authenticateAgain()
+    void renewIfDue()
   })
-  const looking = setInterval(() => renew(false), lookMilliseconds)
+  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
   looking.unref()
   try {
     const { address, port } = await listener.listen(options.host, options.port)
@@ -113,6 +117,9 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
       port,
       get connections() {
         return listener.size
+      },
+      get accepted() {
+        return listener.accepted
       },
       close,
     }

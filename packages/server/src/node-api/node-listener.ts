@@ -57,6 +57,8 @@ export interface NodeListener {
   authenticateAgain(): void
   connectionOf(name: string): NodeConnection | undefined
   readonly size: number
+  /** How many connections have shaken hands since the start */
+  readonly accepted: number
   /** Takes no more connections; resolves when those there are have ended, or after a while. */
   stopListening(): Promise<void>
   /** Cuts what is left. */
@@ -177,6 +179,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     connectionOf: (name) => live.get(name)?.connection,
     get size() {
       return sockets.size
+    },
+    get accepted() {
+      return made
     },
     async stopListening() {
       server.close()

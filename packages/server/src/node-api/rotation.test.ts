@@ -112,8 +112,8 @@ it('tells agents what is tainted, and takes down connections whose CA was revoke
   const { id } = rows[0]!
   await taintAuthority(id, authorities)
   const { x509Authorities } = await bundleOf(client)
-  expect(x509Authorities.map(({ tainted }) => tainted)).toEqual([true, false])
-  expect(x509Authorities[0]?.asn1.equals(old?.asn1 as Buffer)).toBe(true)
+  expect(x509Authorities).toHaveLength(2)
+  for (const { asn1, tainted } of x509Authorities) expect(tainted).toBe(asn1.equals(old?.asn1 as Buffer))
   // Still good: there is time to renew.
   await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
   await revokeAuthority(id, authorities)

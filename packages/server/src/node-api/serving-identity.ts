@@ -1,60 +1,88 @@
-import { generateKeyPairSync } from 'node:crypto'
-import { spiffeId, toPem } from '@countersign/spiffe'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { type CertificateIssuer, spiffeId, toPem } from '@countersign/spiffe'
+import type { AuditLog } from '../audit/log.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { ServingIdentity } from './node-listener.ts'
 
-export interface ServingIdentityOptions {
+export interface OwnSvidOptions {
   trustDomain: string
   ca: CaAuthority
   issuanceIds: IssuanceIds
   lifetimeSeconds: number
+  audit: Pick<AuditLog, 'record'>
   /** Seconds since the epoch */
   now: () => number
 }
 
 /** The server's own X.509-SVID, `spiffe://TRUST_DOMAIN/spire/server`: by it agents know the server. */
 export interface OwnSvid {
-  readonly identity: ServingIdentity
-  /** Makes another one when half of its time is over or `always`; true when it did. @throws CaUnavailable */
-  renew(always?: boolean): boolean
+  /** As it is, with the authorities as they are now */
+  identity(): ServingIdentity
+  /**
+   * Makes another one when half of its time is over, or another CA signs now.
+   * @returns whether it did
+   * @throws CaUnavailable, StoreError `unavailable`, and then the one before stays
+   */
+  renewIfDue(): Promise<boolean>
 }
 
-/** @throws CaUnavailable */
-export function createOwnSvid(options: ServingIdentityOptions): OwnSvid {
-  let current = makeIdentity(options)
+/** @throws CaUnavailable, StoreError `unavailable` */
+export async function createOwnSvid(options: OwnSvidOptions): Promise<OwnSvid> {
+  const { ca, now } = options
+  let current = await makeSvid(options)
+  let renewing: Promise<boolean> | undefined
+
+  async function renew(): Promise<boolean> {
+    if (now() < current.renewAt && ca.issuer() === current.issuer) return false
+    current = await makeSvid(options)
+    return true
+  }
+
   return {
-    get identity() {
-      return current.identity
-    },
-    renew(always = false) {
-      if (!always && options.now() < current.renewAt) return false
-      current = makeIdentity(options)
-      return true
+    identity: () => ({
+      key: current.key,
+      certificatesPem: current.certificatesPem,
+      authoritiesPem: ca.bundle().x509Authorities.map(({ der }) => toPem(der)),
+    }),
+    renewIfDue() {
+      renewing ??= renew().finally(() => {
+        renewing = undefined
+      })
+      return renewing
     },
   }
 }
 
-function makeIdentity({ trustDomain, ca, issuanceIds, lifetimeSeconds, now }: ServingIdentityOptions): {
-  identity: ServingIdentity
+interface Svid {
+  key: KeyObject
+  /** Leaf first, the root left out */
+  certificatesPem: string
+  issuer: CertificateIssuer
+  /** Seconds since the epoch */
   renewAt: number
-} {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const id = spiffeId(trustDomain, '/spire/server')
-  const signed = signX509Svid(ca, {
+}
+
+async function makeSvid(options: OwnSvidOptions): Promise<Svid> {
+  const { trustDomain, ca, issuanceIds, lifetimeSeconds, audit } = options
+  const now = options.now()
+  const issuer = ca.issuer()
+  const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const id = spiffeId(trustDomain, '/spire/server').toString()
+  const { chain, expiresAt, serialNumber } = signX509Svid(ca, {
     id,
     publicKeyDer: publicKey.export({ type: 'spki', format: 'der' }),
     ttlSeconds: lifetimeSeconds,
-    serialNumber: issuanceIds.make(id.toString(), '', now() + lifetimeSeconds),
-    now: now(),
+    serialNumber: issuanceIds.make(id, '', now + lifetimeSeconds),
+    now,
   })
-  return {
-    identity: {
-      key: privateKey,
-      certificatesPem: signed.chain.map((der) => toPem(der)).join(''),
-      authoritiesPem: ca.bundle().x509Authorities.map(({ der }) => toPem(der)),
-    },
-    renewAt: now() + Math.floor((signed.expiresAt - now()) / 2),
-  }
+  await audit.record({
+    type: 'svid.issued',
+    outcome: 'success',
+    target: 'server',
+    detail: { spiffe_id: id, kind: 'x509', serial_number: serialNumber, expires_at: expiresAt },
+  })
+  const certificatesPem = chain.map((der) => toPem(der)).join('')
+  return { key, certificatesPem, issuer, renewAt: now + Math.floor((expiresAt - now) / 2) }
 }

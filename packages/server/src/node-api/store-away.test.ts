@@ -77,7 +77,7 @@ describe.skipIf(!hasOwnPostgres)('the node API on PostgreSQL', () => {
     })
     const there = connect(replica.address, replica.roots(), identity)
     const { id } = await server.entry({ parentId: agentId(identity) })
-    await expect.poll(() => issue(id, there), { timeout: 3_000 }).toBe(0)
+    await expect.poll(() => issue(id, there), { timeout: 10_000 }).toBe(0)
     expect((await ask(there.bundle.getBundle, there.bundle, { outputMask: undefined })).sequenceNumber).toBe(
       (await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })).sequenceNumber,
     )

@@ -81,7 +81,7 @@ it('lets an SVID live as long as its entry says, the server where it says nothin
 it('issues nothing for an entry that has expired or was deleted', async () => {
   const { id } = await entry({ expiresAt: server.server.authority.now() + 1 })
   await expect
-    .poll(async () => (await batch([{ entryId: id, csr: newKey().csr }])).results[0]?.status?.code, { timeout: 3_000 })
+    .poll(async () => (await batch([{ entryId: id, csr: newKey().csr }])).results[0]?.status?.code, { timeout: 10_000 })
     .toBe(5)
 })
 

@@ -61,8 +61,8 @@ it('puts what an ended workload held on the revocation feed, on which guards hea
   expect(await report(client, entry.id, [serial, serial], [jti])).toEqual({ revoked: 2 })
   expect(authority.revocations.isRevokedSerial(serial)).toBe(true)
   expect(authority.revocations.isRevokedJwtSvid({ jti })).toBe(true)
-  await expect.poll(() => source.isRevokedSerial?.(serial), { timeout: 3_000 }).toBe(true)
-  await expect.poll(() => source.isRevokedJwtSvid?.({ jti }), { timeout: 3_000 }).toBe(true)
+  await expect.poll(() => source.isRevokedSerial?.(serial), { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => source.isRevokedJwtSvid?.({ jti }), { timeout: 10_000 }).toBe(true)
   await guard.close()
   expect(await server.events('svid.revoked')).toMatchObject([
     {

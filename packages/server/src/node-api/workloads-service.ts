@@ -13,7 +13,7 @@ const longestReason = 256
 
 /** What our agents tell beyond SPIRE's calls: `countersign.agent.v1.Workloads`. */
 export function workloadsService(context: NodeApiContext): WorkloadsServer {
-  const { rules, audit, store, entries, now } = context
+  const { rules, audit, store, entries, limits, now } = context
   return {
     reportEnded: unary(rules, async (request, caller) => {
       const agent = await requireAgent(caller, context)
@@ -46,6 +46,8 @@ export function workloadsService(context: NodeApiContext): WorkloadsServer {
     reportRefused: unary(rules, async ({ workloads }, caller) => {
       const agent = await requireAgent(caller, context)
       if (workloads.length > mostWorkloads) throw invalidArgument(`name at most ${mostWorkloads} workloads at once`)
+      // Each is an audit event, as each SVID would have been.
+      await limits.svids(agent.id, workloads.length, agent.address)
       await Promise.all(workloads.map((workload) => audit.record(refusedFact(workload, agent))))
       return {}
     }),

@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Authority } from '../authority.ts'
@@ -33,12 +32,12 @@ const longestHeaders = 8 * 1024
 export async function startBundleEndpoint(options: BundleEndpointOptions): Promise<BundleEndpoint> {
   const { authority, lifetimeSeconds = 3600, onError } = options
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
-  const own = createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, now: authority.now })
-  const context = () => ({
-    cert: own.identity.certificatesPem,
-    key: keyOf(own.identity),
-    minVersion: 'TLSv1.2' as const,
-  })
+  const { audit, now } = authority
+  const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
+  const context = () => {
+    const { certificatesPem: cert, key } = own.identity()
+    return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
+  }
   const documentOf = bundleDocuments()
   const server = createServer(
     {
@@ -58,15 +57,15 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
-  const renew = (always: boolean) => {
+  const renewIfDue = async () => {
     try {
-      if (own.renew(always)) server.setSecureContext(context())
+      if (await own.renewIfDue()) server.setSecureContext(context())
     } catch (error) {
       onError("renewing the bundle endpoint's SVID", error)
     }
   }
-  const stopFollowing = ca.onChange(() => renew(true))
-  const looking = setInterval(() => renew(false), lookMilliseconds)
+  const stopFollowing = ca.onChange(() => void renewIfDue())
+  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
   looking.unref()
   const stop = () => {
     clearInterval(looking)
@@ -90,8 +89,4 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
       })
     },
   }
-}
-
-function keyOf({ key }: { key: KeyObject }): string {
-  return key.export({ format: 'pem', type: 'pkcs8' }) as string
 }

@@ -7,6 +7,7 @@ import { createRedisAssertions } from './client-auth/redis-assertions.ts'
 import { createStoreSingleUse } from './client-auth/store-single-use.ts'
 import { CredentialUse } from './clients/credential-use.ts'
 import { ClientDirectory } from './clients/directory.ts'
+import { forgetExpired } from './nodes/forget-expired.ts'
 import { pruneRevocations } from './revocation/feed.ts'
 import { Revocations } from './revocation/revocations.ts'
 import { checkMasterKey } from './sealing/check-master-key.ts'
@@ -117,9 +118,10 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
       void tendSigningKeys(keys).catch(failed('tending the signing keys'))
       void pruneChanges(store, now()).catch(failed('pruning the change feed'))
       void pruneRevocations(store, now()).catch(failed('pruning the revocations'))
+      if (workloadIdentity) void forgetExpired(authority).catch(failed('forgetting expired entries and nodes'))
     }, tendMilliseconds)
     tending.unref()
-    return {
+    const authority: Authority = {
       issuer: settings.issuer,
       store,
       feed,
@@ -144,6 +146,7 @@ export async function openAuthority(settings: AuthoritySettings): Promise<Author
         await store.close()
       },
     }
+    return authority
   } catch (error) {
     for (const part of started) await part.stop()
     await store.close()

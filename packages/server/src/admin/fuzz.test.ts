@@ -51,7 +51,24 @@ const members = [
   ...['kind', 'force', 'bundle', 'endpoint_url', 'endpoint_profile', 'endpoint_spiffe_id', 'csr', 'dns_names', 'usage'],
   ...['spiffe_id', 'parent_id', 'selectors', 'ttl', 'hint', 'federates_with', 'policy', 'ip_addresses', 'common_name'],
 ]
+/** Right but for what is drawn. */
+const entryBody = fc.record(
+  {
+    spiffe_id: fc.oneof(fc.constant('spiffe://example.org/web'), text),
+    parent_id: fc.oneof(fc.constantFrom('spiffe://example.org/spire/server', 'spiffe://example.org/web'), text),
+    selectors: fc.array(fc.oneof(fc.constant('unix:uid:1'), text), { maxLength: 3 }),
+    x509_svid_ttl: fc.oneof(fc.integer(), value),
+    dns_names: fc.array(text, { maxLength: 2 }),
+    hint: text,
+    federates_with: fc.array(text, { maxLength: 2 }),
+    expires_at: fc.oneof(fc.constant('2099-01-01T00:00:00Z'), text),
+    policy: fc.oneof(fc.record({ binary_sha256: fc.array(text), not_root: fc.boolean() }), value),
+    ttl: fc.oneof(fc.integer(), value),
+  },
+  { requiredKeys: [] },
+)
 const body = fc.oneof(
+  entryBody.map((entry) => JSON.stringify(entry)),
   fc.dictionary(fc.constantFrom(...members), value, { maxKeys: 6 }).map((object) => JSON.stringify(object)),
   value.map((any) => JSON.stringify(any) ?? ''),
   fc.record({ jwks: fc.record({ keys: value }) }).map((set) => JSON.stringify(set)),
@@ -76,6 +93,8 @@ const path = fc.oneof(
     '/trust-bundles',
     '/entries',
     '/nodes',
+    '/nodes/ban',
+    '/nodes/evict',
     '/join-tokens',
   ),
   fc
@@ -98,20 +117,8 @@ const query = fc.oneof(
     .array(
       fc.tuple(
         fc.constantFrom(
-          'limit',
-          'cursor',
-          'q',
-          'audience',
-          'type',
-          'since',
-          'until',
-          'order',
-          'chain',
-          'x',
-          'kind',
-          'spiffe_id',
-          'parent_id',
-          'selector',
+          ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'],
+          ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned', 'kind'],
         ),
         segment,
       ),

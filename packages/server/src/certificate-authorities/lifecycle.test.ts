@@ -80,6 +80,14 @@ describeStores('the life of a certificate authority', (kind) => {
     expect(root?.notAfter).toBe(under.clock.now + 90 * day)
   })
 
+  it('names each CA differently, for verifiers that look for an issuer by its name alone', async () => {
+    await prepareAuthority('x509', under.one.context)
+    await under.one.feed.catchUp()
+    const names = under.one.authorities.bundle().x509Authorities.map(({ subject }) => subject)
+    expect(new Set(names).size).toBe(2)
+    for (const name of names) expect(name).toMatch(/example\.org CA [0-9a-f]{16}/)
+  })
+
   it('publishes the next one half-way through the life, and lets it sign when a sixth is left', async () => {
     const first = active()
     await pass(45 * day)
@@ -278,6 +286,13 @@ describeStores('the life of a certificate authority', (kind) => {
     await rotateAuthority('x509', under.one.context, { force: true })
     await under.one.feed.catchUp()
     expect(isTrusted(svid(under.one), under.one)).toBe(true)
+  })
+
+  it('keeps nothing of the private half of one that signs no more', async () => {
+    const first = active()
+    await rotateAuthority('x509', under.one.context, { force: true })
+    const row = (await under.rows()).find(({ id: each }) => each === first)
+    expect(row).toMatchObject({ status: 'retired', sealed_private_key: '' })
   })
 
   it('seals the private half: neither the key nor its parts stand in the database', async () => {

@@ -279,7 +279,10 @@ async function activate(
   // A key that cannot be opened must not take the place of one that can.
   openAuthorityKey(next, context.masterKey)
   const active = await authorityWithStatus(transaction, context, next.kind as AuthorityKind, 'active')
-  if (active) await setAuthority(transaction, active.id, { status: 'retired', retired_at: now })
+  // Its certificate is needed still, its key never again.
+  if (active) {
+    await setAuthority(transaction, active.id, { status: 'retired', retired_at: now, sealed_private_key: '' })
+  }
   await setAuthority(transaction, next.id, { status: 'active', activated_at: now })
   note(next, active)
 }

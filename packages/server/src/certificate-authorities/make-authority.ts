@@ -59,13 +59,14 @@ function keyAlone(kid: string, { now, lifetimeSeconds }: AuthorityContext): Made
 
 function makeCertificate(key: KeyObject, context: AuthorityContext): Made {
   const now = context.now()
+  const serialNumber = newSerialNumber()
   const upstream = context.upstream && readUpstreamCa(context.upstream, now)
   const expiresAt = Math.min(now + context.lifetimeSeconds, upstream?.expiresAt ?? Number.POSITIVE_INFINITY)
   const der = createCaCertificate({
     key,
-    subject: { commonName: `${context.trustDomain} workload CA`.slice(0, 64), organization: 'Countersign' },
+    subject: { commonName: nameOf(context.trustDomain, serialNumber), organization: 'Countersign' },
     trustDomain: context.trustDomain,
-    serialNumber: newSerialNumber(),
+    serialNumber,
     notBefore: now - clockLeewaySeconds,
     notAfter: expiresAt,
     ...(upstream && { issuer: { key: upstream.key, certificate: upstream.certificate } }),
@@ -92,6 +93,11 @@ function base64Of(certificates: UpstreamCa['roots']): string[] {
 
 function publicKeyOf(privateKey: KeyObject): Buffer {
   return createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
+}
+
+/** Of its own for each CA: some verifiers look for an issuer by its name alone, and would try the wrong one. */
+function nameOf(trustDomain: string, serialNumber: Buffer): string {
+  return `${trustDomain.slice(0, 40)} CA ${serialNumber.toString('hex').slice(0, 16)}`
 }
 
 /** 20 bytes, positive, without a zero in front (RFC 5280 section 4.1.2.2). */

@@ -27,6 +27,9 @@ async function problems(text: string, environment: NodeJS.ProcessEnv = {}): Prom
 
 const issuer = 'issuer: https://auth.example.com/\n'
 
+const cluster = (server: string) =>
+  `spiffe: { trust_domain: a, node_attestors: { k8s_psat: { clusters: { one: { api_server: '${server}', ca_file: a, token_file: b, service_accounts: ['ns:sa'] } } } } }`
+
 describe('a typo', () => {
   it('is named with its line and the nearest right setting', async () => {
     expect(await problems(`${issuer}databse_url: sqlite:a.db`)).toEqual([
@@ -71,9 +74,22 @@ describe('what would be unsafe is refused', () => {
     ['an issuer over plain http', 'issuer: http://auth.example.com/', /^issuer: .*use https/],
     ['keys published too late', `${issuer}keys: { rotation: 1d, publish_ahead: 2d }`, /publish_ahead must be shorter/],
     ['a short secret of the administrator', `${issuer}admin: { client_secret: short }`, /at least 32 characters/],
+    ['a trust domain that is none', `${issuer}spiffe: { trust_domain: 'Example Org' }`, /must be a trust domain name/],
+    [
+      'SVIDs of a second',
+      `${issuer}spiffe: { trust_domain: a, x509_svid_ttl: 1s }`,
+      /x509_svid_ttl must be at least 5s/,
+    ],
+    ['SVIDs that outlive their CA', `${issuer}spiffe: { trust_domain: a, ca_lifetime: 90m }`, /at most half of/, {}, 2],
+    ['CAs published too late', `${issuer}spiffe: { trust_domain: a, publish_ahead: 40d }`, /at most a third of/],
+    ['CAs that sign as soon as they are made', `${issuer}spiffe: { trust_domain: a, publish_ahead: 0 }`, /at least 5s/],
+    ['a cluster asked over http', `${issuer}${cluster('http://10.0.0.1')}`, /must be an https URL/],
+    ['an mTLS header that anybody may send', `${issuer}mtls: { proxies: { header: xfcc } }`, /name the proxies by/],
+    ['half of a certificate for mTLS', `${issuer}mtls: { port: 8443, cert_file: a.pem }`, /go together/],
+    ['mTLS that listens nowhere', `${issuer}mtls: { host: localhost }`, /set mtls.port to listen/],
     ['a master key that is none', `${issuer}master_key: abc`, /must be 32 bytes/, { COUNTERSIGN_MASTER_KEY: '' }],
-  ])('%s', async (_what, text, sentence, environment: NodeJS.ProcessEnv = {}) => {
-    expect(await problems(text, environment)).toEqual([expect.stringMatching(sentence)])
+  ])('%s', async (_what, text, sentence, environment: NodeJS.ProcessEnv = {}, times = 1) => {
+    expect(await problems(text, environment)).toEqual(Array(times).fill(expect.stringMatching(sentence)))
   })
 })
 
@@ -99,4 +115,31 @@ it('lets the environment win over the file, and keeps the issuer as it is writte
     rate_limits: 'off',
     keys: { rotation: 20 * 86_400 },
   })
+})
+
+it('takes the settings of workload identity from the environment, lists too, and fills in the rest', async () => {
+  const config = loadConfig({
+    environment: {
+      COUNTERSIGN_ISSUER: 'https://auth.example.com/',
+      COUNTERSIGN_MASTER_KEY: masterKey,
+      COUNTERSIGN_SPIFFE_TRUST_DOMAIN: 'example.org',
+      COUNTERSIGN_SPIFFE_X509_SVID_TTL: '20s',
+      COUNTERSIGN_SPIFFE_UPSTREAM_CA_CERT_FILE: '/etc/ca.crt',
+      COUNTERSIGN_SPIFFE_UPSTREAM_CA_KEY_FILE: '/etc/ca.key',
+      COUNTERSIGN_SPIFFE_NODE_ATTESTORS_JOIN_TOKEN: 'false',
+      COUNTERSIGN_MTLS_PORT: '8443',
+      COUNTERSIGN_MTLS_PROXIES_HEADER: 'client-cert',
+      COUNTERSIGN_MTLS_PROXIES_ADDRESSES: '10.0.0.0/8, ::1',
+    },
+  })
+  expect(config.spiffe).toMatchObject({
+    trust_domain: 'example.org',
+    node_port: 8081,
+    x509_svid_ttl: 20,
+    jwt_svid_ttl: 300,
+    ca_lifetime: 90 * 86_400,
+    upstream_ca: { cert_file: '/etc/ca.crt', key_file: '/etc/ca.key' },
+    node_attestors: { join_token: false },
+  })
+  expect(config.mtls).toMatchObject({ port: 8443, proxies: { addresses: ['10.0.0.0/8', '::1'], spiffe_ids: [] } })
 })

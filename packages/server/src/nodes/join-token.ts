@@ -1,4 +1,5 @@
 import { createHmac, type KeyObject, randomBytes } from 'node:crypto'
+import type { Selector } from '../registration-entries/registration-entry.ts'
 
 /** A secret that lets one agent join, once. 192 bits in characters that a SPIFFE ID may have: the agent's ID ends with it. */
 export function makeJoinToken(): string {
@@ -10,6 +11,11 @@ export const joinTokenPattern = /^[A-Za-z0-9._-]{1,128}$/
 
 export function hashJoinToken(token: string, key: KeyObject): string {
   return createHmac('sha256', key).update(token).digest('hex')
+}
+
+/** The selector of the entry that gives an agent its second ID, as SPIRE has it; no workload has it. */
+export function ownSelector(agentId: string): Selector {
+  return { type: 'spiffe_id', value: agentId }
 }
 
 export function joinTokenAgentId(trustDomain: string, token: string): string {

@@ -3,6 +3,7 @@ import type { Administrator } from '../admin/administrator.ts'
 import { actorOf } from '../admin/administrator.ts'
 import type { Authority } from '../authority.ts'
 import { Problem } from '../http/problem.ts'
+import { requireHeldOfIdentities } from '../registration-entries/require-held.ts'
 import type { JoinTokenRow } from '../storage/workload-identity-tables.ts'
 import { hashJoinToken, makeJoinToken } from './join-token.ts'
 
@@ -12,7 +13,10 @@ export interface NewJoinToken {
   spiffeId?: string | undefined
 }
 
-/** @returns the only sight of the token that there will ever be */
+/**
+ * @returns the only sight of the token that there will ever be
+ * @throws Problem `insufficient_scope`
+ */
 export async function createJoinToken(
   { ttlSeconds, spiffeId }: NewJoinToken,
   authority: Authority,
@@ -36,6 +40,7 @@ export async function createJoinToken(
       detail: { ttl: ttlSeconds, ...(spiffeId !== undefined && { spiffe_id: spiffeId }) },
     },
     async (transaction) => {
+      if (spiffeId !== undefined) await requireHeldOfIdentities(transaction, spiffeId, administrator)
       // Nobody asks for tokens that are over, but they would stay for ever.
       await transaction.deleteFrom('join_tokens').where('expires_at', '<', now).execute()
       await transaction.insertInto('join_tokens').values(row).execute()
@@ -46,11 +51,16 @@ export async function createJoinToken(
 
 /** @throws Problem `not_found`, also when an agent has used it */
 export async function deleteJoinToken(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+  if (!/^join_[\w-]{1,64}$/.test(id)) throw noSuchToken()
   await authority.audit.recordChange(
     { ...actorOf(administrator), type: 'join_token.deleted', outcome: 'success', target: `join_token/${id}` },
     async (transaction) => {
       const row = await transaction.deleteFrom('join_tokens').where('id', '=', id).returning('id').executeTakeFirst()
-      if (!row) throw new Problem(404, 'not_found', 'there is no join token with this id; it may have been used')
+      if (!row) throw noSuchToken()
     },
   )
+}
+
+function noSuchToken(): Problem {
+  return new Problem(404, 'not_found', 'there is no join token with this id; it may have been used')
 }

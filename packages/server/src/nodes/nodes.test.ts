@@ -138,6 +138,15 @@ describeStores('nodes and join tokens', (kind) => {
       { id: web.id },
     ])
     expect(await lastEvent()).toMatchObject({ type: 'entry.created', detail: { spiffe_id: parent } })
+    // Which goes with the node, as the token can never be used again.
+    await identity.nodes.attested({
+      ...{ id: agent_id, type: 'join_token', selectors: [], serialNumber: 'aa' },
+      ...{ notAfter: now + 3600, reattestable: false },
+    })
+    expect((await server.call('POST', '/nodes/evict', { spiffe_id: agent_id })).status).toBe(204)
+    expect(await lastEvent()).toMatchObject({ type: 'node.evicted', detail: { entries_deleted: [entries[0]?.id] } })
+    expect(identity.entries.index.authorizedEntries({ id: agent_id, selectors: [] }, options)).toEqual([])
+    expect((await server.call('GET', `/entries/${web.id}`)).status).toBe(200)
   })
 
   it('takes neither an expired token, nor a deleted one, nor a guess', async () => {

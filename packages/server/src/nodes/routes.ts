@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
-import { exactly } from '../admin/fields.ts'
+import { exactly, line } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
 import { trustDomainOf } from '../workload-identity.ts'
 import { banNode, evictNode, findNode } from './manage-nodes.ts'
@@ -21,7 +21,7 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
         summary: 'List nodes',
         querystring: exactly({
           ...pageQuery,
-          attestation_type: z.string().max(64).optional(),
+          attestation_type: line(64).optional(),
           banned: z.enum(['true', 'false']).optional(),
         }),
         response: { 200: pageOf(node) },

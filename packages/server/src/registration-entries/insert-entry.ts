@@ -28,6 +28,11 @@ export function newEntry(
   }
 }
 
+/** Whether it could be one: databases stumble over what cannot. */
+export function isEntryId(text: string): boolean {
+  return /^[0-9a-f-]{36}$/.test(text)
+}
+
 /** @throws StoreError `conflict` when there is an entry with this SPIFFE ID, parent and selectors */
 export async function insertEntry(
   transaction: StoreTransaction,

@@ -6,18 +6,21 @@ import { Problem } from '../http/problem.ts'
 import type { Database } from '../storage/store.ts'
 import type { RegistrationEntryRow } from '../storage/workload-identity-tables.ts'
 import { checkEntry } from './check-entry.ts'
-import { columnsOf, type EntryValues, insertEntry, newEntry } from './insert-entry.ts'
+import { columnsOf, type EntryValues, insertEntry, isEntryId, newEntry } from './insert-entry.ts'
 import { entryOf, selectorText } from './registration-entry.ts'
+import { requireHeldOfIdentities } from './require-held.ts'
 
 /** @throws Problem `not_found` */
 export async function findEntry(database: Database, id: string): Promise<RegistrationEntryRow> {
-  const row = await database.selectFrom('registration_entries').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = isEntryId(id)
+    ? await database.selectFrom('registration_entries').selectAll().where('id', '=', id).executeTakeFirst()
+    : undefined
   if (!row) throw new Problem(404, 'not_found', 'there is no registration entry with this id')
   return row
 }
 
 /**
- * @throws Problem `invalid`; StoreError `conflict` when there is an entry with this SPIFFE ID, parent and selectors
+ * @throws Problem `invalid`, `insufficient_scope`; StoreError `conflict` when there is an entry with this SPIFFE ID, parent and selectors
  */
 export async function createEntry(
   values: Parameters<typeof newEntry>[0],
@@ -30,13 +33,16 @@ export async function createEntry(
   return changeAs(administrator, authority, {
     announces: { kind: 'entry', id: entry.id },
     fact: { type: 'entry.created', target: `entry/${entry.id}`, detail: told(entry) },
-    change: (transaction, now) => insertEntry(transaction, entry, now),
+    change: async (transaction, now) => {
+      await requireHeldOfIdentities(transaction, entry.spiffeId, administrator)
+      return insertEntry(transaction, entry, now)
+    },
   })
 }
 
 /**
  * Changes what is named. What is the same afterwards is not touched: each revision has agents ask for new SVIDs.
- * @throws Problem `not_found`, `invalid`; StoreError `conflict`
+ * @throws Problem `not_found`, `invalid`, `insufficient_scope`; StoreError `conflict`
  */
 export async function updateEntry(
   id: string,
@@ -55,6 +61,7 @@ export async function updateEntry(
       const before = await findEntry(transaction, id)
       const after: EntryValues = { ...entryOf(before), ...values }
       checkEntry(after, trustDomain)
+      await requireHeldOfIdentities(transaction, after.spiffeId, administrator)
       detail = { changed: difference(before, values), ...told(after) }
       return transaction
         .updateTable('registration_entries')
@@ -66,15 +73,27 @@ export async function updateEntry(
   })
 }
 
-/** @throws Problem `not_found` */
-export async function deleteEntry(id: string, authority: Authority, administrator: Administrator): Promise<void> {
+/**
+ * @param options.expiredBefore only if it has expired by then, in seconds since the epoch
+ * @throws Problem `not_found`
+ */
+export async function deleteEntry(
+  id: string,
+  authority: Authority,
+  administrator: Administrator,
+  { expiredBefore }: { expiredBefore?: number } = {},
+): Promise<void> {
   await findEntry(authority.store.database, id)
   let detail: AuditFact['detail'] = {}
   await changeAs(administrator, authority, {
     announces: { kind: 'entry', id },
     fact: () => ({ type: 'entry.deleted', target: `entry/${id}`, detail }),
     change: async (transaction) => {
-      detail = told(entryOf(await findEntry(transaction, id)))
+      const entry = entryOf(await findEntry(transaction, id))
+      if (expiredBefore !== undefined && !(entry.expiresAt !== undefined && entry.expiresAt < expiredBefore)) {
+        throw new Problem(404, 'not_found', 'the entry has not expired')
+      }
+      detail = { ...told(entry), ...(expiredBefore !== undefined && { expired: true }) }
       await transaction.deleteFrom('registration_entries').where('id', '=', id).execute()
     },
   })

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { z } from 'zod'
 import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
-import { exactly } from '../admin/fields.ts'
+import { exactly, line } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
 import { conflictIs } from '../http/problem.ts'
 import { trustDomainOf } from '../workload-identity.ts'
@@ -25,8 +25,8 @@ export function entryRoutes(app: AdminApp, { authority }: AdminContext): void {
         summary: 'List registration entries',
         querystring: exactly({
           ...pageQuery,
-          spiffe_id: z.string().max(2048).optional(),
-          parent_id: z.string().max(2048).optional(),
+          spiffe_id: line(2048).optional(),
+          parent_id: line(2048).optional(),
           selector: selector.optional().meta({ description: 'One that the entry has, such as `unix:uid:1000`' }),
         }),
         response: { 200: pageOf(entry) },

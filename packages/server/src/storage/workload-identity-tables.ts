@@ -15,7 +15,7 @@ export interface CertificateAuthorityRow {
   roots: string
   /** SubjectPublicKeyInfo, DER in base64 */
   public_key: string
-  /** PKCS#8, sealed under the master key; empty once revoked */
+  /** PKCS#8, sealed under the master key; empty once retired or revoked */
   sealed_private_key: string
   created_at: number
   /** When an administrator asked that it sign as soon as it has been published for long enough */

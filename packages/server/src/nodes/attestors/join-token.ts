@@ -4,7 +4,7 @@ import type { MasterKey } from '../../sealing/master-key.ts'
 import { announce, type ChangeFeed } from '../../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../../storage/store.ts'
 import type { JoinTokenRow } from '../../storage/workload-identity-tables.ts'
-import { hashJoinToken, joinTokenAgentId, joinTokenPattern } from '../join-token.ts'
+import { hashJoinToken, joinTokenAgentId, joinTokenPattern, ownSelector } from '../join-token.ts'
 import { AttestationError, type NodeAttestor } from '../node-attestor.ts'
 
 export interface JoinTokenAttestorOptions {
@@ -72,7 +72,7 @@ async function spendForAlias(
   const entry = newEntry({
     spiffeId: token.spiffe_id,
     parentId: agentId,
-    selectors: [{ type: 'spiffe_id', value: agentId }],
+    selectors: [ownSelector(agentId)],
   })
   try {
     await audit.recordChange(

@@ -9,6 +9,8 @@ export interface KeptToken {
   readonly lifetime: number
   /** Age from which it should be renewed. */
   readonly renewAfter: number
+  /** Of the credential that it was got by, where it is bound to that. */
+  readonly credentialVersion?: string
 }
 
 export interface KeptTokenClock {

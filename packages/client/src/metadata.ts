@@ -8,6 +8,8 @@ export interface MetadataContext {
   fetch: typeof globalThis.fetch
   /** Milliseconds on a clock that never steps back. */
   monotonicNow: () => number
+  /** Take the endpoint that asks for a certificate, where there is one (RFC 8705 section 5). */
+  useMtlsAlias: boolean
 }
 
 const freshMilliseconds = 3_600_000
@@ -30,7 +32,7 @@ export function createEndpointFinder(context: MetadataContext): (signal: AbortSi
   }
 }
 
-async function readEndpoint({ issuer, fetch }: MetadataContext, signal: AbortSignal): Promise<string> {
+async function readEndpoint({ issuer, fetch, useMtlsAlias }: MetadataContext, signal: AbortSignal): Promise<string> {
   const url = metadataUrl(new URL(issuer))
   const headers = { accept: 'application/json' }
   const name = "the token server's metadata"
@@ -43,19 +45,21 @@ async function readEndpoint({ issuer, fetch }: MetadataContext, signal: AbortSig
   if (answer.status !== 200) {
     throw bad(`${url} answered ${answer.status}; check issuer, or set tokenEndpoint`, answer.status)
   }
-  return endpointOf(answer.body, issuer, url)
+  return endpointOf(answer.body, issuer, url, useMtlsAlias)
 }
 
 /**
  * A document that names another issuer, or an endpoint elsewhere, would be a way to have the secret
  * delivered to someone else: the first is refused by RFC 8414 section 3.3, the second by us.
  */
-function endpointOf(body: Buffer, issuer: string, url: string): string {
+function endpointOf(body: Buffer, issuer: string, url: string, useMtlsAlias: boolean): string {
   const document = parse(body)
   if (document === undefined) throw bad(`${url} is not a JSON object; check issuer, or set tokenEndpoint`)
   if (document.issuer !== issuer) {
     throw bad(`${url} is the metadata of another issuer; write issuer exactly as the server does, final slash included`)
   }
+  const alias = useMtlsAlias ? aliasOf(document) : undefined
+  if (alias !== undefined) return alias
   const endpoint = document.token_endpoint
   if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) throw bad(`${url} names no token_endpoint`)
   const { origin, username, password, hash } = new URL(endpoint)
@@ -66,6 +70,14 @@ function endpointOf(body: Buffer, issuer: string, url: string): string {
     )
   }
   return endpoint
+}
+
+/** A certificate proves nothing to whoever else it is shown to, so that the alias may stand elsewhere; but only on https. */
+function aliasOf({ mtls_endpoint_aliases: aliases }: Record<string, unknown>): string | undefined {
+  const endpoint = (aliases as { token_endpoint?: unknown } | undefined)?.token_endpoint
+  if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) return undefined
+  const { protocol, username, password, hash } = new URL(endpoint)
+  return protocol === 'https:' && !username && !password && !hash ? endpoint : undefined
 }
 
 function parse(body: Buffer): Record<string, unknown> | undefined {

@@ -50,7 +50,8 @@ export interface ClientOptions {
   maximumRetries?: number
   /** Hears of what was survived: a failing store, a renewal in the background that did not work. */
   onWarning?: (warning: ClientError) => void
-  fetch?: typeof globalThis.fetch
+  /** For tls_client_auth, self_signed_tls_client_auth and spiffe_x509 one that shows the certificate: `createMtlsFetch`. */
+  fetch?: typeof globalThis.fetch | CertificateFetch
   /** Milliseconds since the epoch. */
   now?: () => number
   /** Milliseconds on a clock that never steps back. */
@@ -61,6 +62,12 @@ export interface ClientOptions {
   wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>
 }
 
+/** As much of an MtlsFetch as a client needs. */
+export interface CertificateFetch {
+  (input: string | URL | Request, init?: RequestInit): Promise<Response>
+  credentialVersion?(): string
+}
+
 /** Options as the rest of the package uses them: checked, complete, secrets wrapped. */
 export interface ClientSettings {
   issuer: string
@@ -69,6 +76,10 @@ export interface ClientSettings {
   wishFor: (target: Target) => TokenWish
   defaults: Target
   targets: Map<string, TokenWish>
+  /** Tokens that were got by another version of the credential are not used; undefined where they are not bound to it. */
+  credentialVersion?: () => string
+  /** Whether tokens are asked for where a certificate is asked for (RFC 8705 section 5). */
+  useMtlsAlias: boolean
   store?: TokenStore
   refreshAheadSeconds?: number
   timeoutMilliseconds: number
@@ -99,13 +110,14 @@ export function readOptions(options: ClientOptions): ClientSettings {
     wishFor,
     defaults: { audience, scope },
     targets: readTargets(options, wishFor),
+    ...certificateSettings(options),
     store: options.store,
     refreshAheadSeconds: readNumber(options, 'refreshAheadSeconds', undefined),
     timeoutMilliseconds: readNumber(options, 'timeoutMilliseconds', 15_000),
     attemptTimeoutMilliseconds: readNumber(options, 'attemptTimeoutMilliseconds', 5_000),
     maximumRetries: readNumber(options, 'maximumRetries', 3),
     onWarning: options.onWarning ?? (() => {}),
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    fetch: (options.fetch as typeof globalThis.fetch | undefined) ?? ((input, init) => globalThis.fetch(input, init)),
     now: options.now ?? Date.now,
     monotonicNow: options.monotonicNow ?? (() => performance.now()),
     random: options.random ?? Math.random,
@@ -149,6 +161,13 @@ const certificateMethods: ReadonlySet<string> = new Set([
   'self_signed_tls_client_auth',
   'spiffe_x509',
 ])
+
+/** A token that is bound to a certificate dies with it, and is of no use to another process. */
+function certificateSettings({ authMethod, fetch }: ClientOptions) {
+  const useMtlsAlias = certificateMethods.has(authMethod ?? '')
+  const { credentialVersion } = (fetch ?? {}) as CertificateFetch
+  return useMtlsAlias && credentialVersion !== undefined ? { useMtlsAlias, credentialVersion } : { useMtlsAlias }
+}
 
 function readSecret(value: string | Secret): Secret {
   if (typeof value !== 'string' && !(value instanceof Secret)) throw unusable('the client secret must be a string')

@@ -58,7 +58,17 @@ export class TokenKeeper {
   #held(wish: TokenWish): KeptToken | undefined {
     this.#closing.signal.throwIfAborted()
     const kept = this.#kept.get(wish.key)
-    return kept !== undefined && isUsable(kept, this.#settings) ? kept : undefined
+    if (kept === undefined || !isUsable(kept, this.#settings)) return undefined
+    return kept.credentialVersion === this.#credentialVersion() ? kept : undefined
+  }
+
+  /** Undefined also while there is no credential: getting a token then says why. */
+  #credentialVersion(): string | undefined {
+    try {
+      return this.#settings.credentialVersion?.()
+    } catch {
+      return undefined
+    }
   }
 
   /** Of 100 callers with the same refused token one asks for another, and all get that. */
@@ -99,8 +109,9 @@ export class TokenKeeper {
     const deadline = this.#settings.monotonicNow() + this.#settings.timeoutMilliseconds
     const shared = await this.#fromStore(wish, errand)
     if (shared !== undefined) return this.#keep(wish, shared)
+    const credentialVersion = this.#credentialVersion()
     const obtained = await this.#source(wish, deadline, this.#closing.signal)
-    const kept = this.#keep(wish, keepObtained(obtained, wish.scope, this.#settings))
+    const kept = this.#keep(wish, { ...keepObtained(obtained, wish.scope, this.#settings), credentialVersion })
     void this.#withStore((store) => store.set(wish.key, kept.stored))
     return kept
   }
@@ -127,8 +138,8 @@ export class TokenKeeper {
 
   /** A store that fails, hangs or throws is only a warning. What it threw is not passed on: it may quote a token. */
   async #withStore<Result>(use: (store: TokenStore) => Promise<Result>): Promise<Result | undefined> {
-    const { store } = this.#settings
-    if (store === undefined) return undefined
+    const { store, credentialVersion } = this.#settings
+    if (store === undefined || credentialVersion !== undefined) return undefined
     const { promise: patience, resolve } = Promise.withResolvers<'late'>()
     const timer = setTimeout(resolve, storePatienceMilliseconds, 'late')
     try {

@@ -23,9 +23,7 @@ export interface ObtainedToken {
  */
 export function createTokenSource(settings: ClientSettings): TokenSource {
   const { monotonicNow } = settings
-  const findEndpoint = settings.tokenEndpoint
-    ? async () => settings.tokenEndpoint!
-    : createEndpointFinder({ issuer: settings.issuer, fetch: settings.fetch, monotonicNow })
+  const findEndpoint = settings.tokenEndpoint ? async () => settings.tokenEndpoint! : createEndpointFinder(settings)
   const authenticated = createRotation(settings.authentications)
   let quietUntil = 0 // the server asked every request of this client to wait, not only the one it answered
 

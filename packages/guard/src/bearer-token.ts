@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Caller } from './caller.ts'
+import type { ServiceTokenVerifier } from './service-token/service-token-verifier.ts'
 
 /** As much of a request as a guard looks at: node:http's, Express's and Fastify's fit as they are, and so does a Fetch `Request`. */
 export interface RequestLike {
@@ -14,8 +16,17 @@ export interface RequestLike {
   readonly socket?: object
   /** The client's certificates as DER, leaf first, where there is no `socket` and TLS has seen the private key used. */
   readonly peerCertificates?: readonly Uint8Array[]
+  /** Where a service token is carried otherwise than in a header of HTTP: gRPC's guard sets it. */
+  readonly serviceToken?: CarriedServiceToken
   /** What stands for the request, where this object is made for one look at it. */
   readonly incoming?: object
+}
+
+/** A service token that is found and bound as its transport says. */
+export interface CarriedServiceToken {
+  readonly isCarried: boolean
+  /** Rejects with GuardError. */
+  verify(verifier: ServiceTokenVerifier): Promise<Caller>
 }
 
 /** What is wrong with how the request carries its credential. */

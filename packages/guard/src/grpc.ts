@@ -1,5 +1,5 @@
 export { callerOf, type GuardedCall } from './grpc/admitted-caller.ts'
-export { admitGrpc, type GrpcGuardOptions, guardGrpc } from './grpc/guard-grpc.ts'
+export { admitGrpc, type GrpcGuardOptions, type GrpcRequirements, guardGrpc } from './grpc/guard-grpc.ts'
 export type { GrpcAdmission, HandlerOptions } from './grpc/guarded-handler.ts'
 export type { GrpcTokenVerifier, IncomingGrpcCall } from './grpc/incoming-call.ts'
 export { type GrpcRefusal, grpcRefusalOf, RefusedCall } from './grpc/refusal.ts'

@@ -133,8 +133,9 @@ export function createGuard(options: GuardOptions): Guard {
     request: RequestLike,
     requirement: Requirement,
   ): Caller | Promise<Caller> {
-    const token = findServiceToken(request)
-    if (token !== undefined) return checkAllThatIsThere(verifier, token, request, requirement)
+    const { serviceToken: carried } = request
+    const token = carried === undefined ? findServiceToken(request) : undefined
+    if (token !== undefined || carried?.isCarried) return checkAllThatIsThere(verifier, token, request, requirement)
     if ((takesBearer || mtls !== undefined) && requirement.serviceToken !== 'required') {
       return byIdentity(request, requirement)
     }
@@ -144,7 +145,7 @@ export function createGuard(options: GuardOptions): Guard {
   /** What is present and wrong is refused, whatever else is present and right; the service token says who calls. */
   async function checkAllThatIsThere(
     verifier: ServiceTokenVerifier,
-    token: string | CarrierFault,
+    token: string | CarrierFault | undefined,
     request: RequestLike,
     requirement: Requirement,
   ): Promise<Caller> {
@@ -155,8 +156,7 @@ export function createGuard(options: GuardOptions): Guard {
     if (bearer !== undefined) prove(bearer, requirement, request)
     let caller: Caller
     try {
-      if (typeof token !== 'string') throw verifier.refuse(describeRequest(request), 'malformed', token.message)
-      caller = await verifier.verifyRequest(token, request)
+      caller = await verifiedService(verifier, token, request)
     } catch (error) {
       return reject(error as GuardError, request)
     }
@@ -214,6 +214,16 @@ export function createGuard(options: GuardOptions): Guard {
 }
 
 const anybody: Requirement = {}
+
+async function verifiedService(
+  verifier: ServiceTokenVerifier,
+  token: string | CarrierFault | undefined,
+  request: RequestLike,
+): Promise<Caller> {
+  if (token === undefined) return request.serviceToken!.verify(verifier)
+  if (typeof token === 'string') return verifier.verifyRequest(token, request)
+  throw verifier.refuse(describeRequest(request), 'malformed', token.message)
+}
 
 type Ways = Readonly<Record<'serviceToken' | 'mtls' | 'bearer', boolean>>
 

@@ -6,6 +6,7 @@ export { GuardConfigurationError, GuardError, type GuardErrorCode, type Problem 
 export type { AcceptEvent, GuardOptions, RefusalEvent } from './guard-options.ts'
 export type { JwtSvidOptions } from './jwt-svid/jwt-svid-options.ts'
 export type { AllowedCallers, AllowedIds } from './mtls/allowed-callers.ts'
+export { type BundleSource, type BundleSourceOptions, createBundleSource } from './mtls/bundle-source.ts'
 export type { CertificateIdentity, MtlsOptions } from './mtls/mtls-options.ts'
 export { type CertificateProxyOptions, createCertificateProxy } from './peer-certificate/certificate-proxy.ts'
 export { type PeerCertificate, PeerCertificateError } from './peer-certificate/peer-certificate.ts'

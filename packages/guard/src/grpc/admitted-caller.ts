@@ -1,4 +1,5 @@
 import type { Caller } from '../caller.ts'
+import { payloadOf } from '../service-token/inbound-payload.ts'
 import type { ServiceTokenPayload } from '../service-token/service-caller.ts'
 
 /** A call of grpc-js as a guarded handler gets it: `GuardedCall<ServerUnaryCall<Request, Answer>>`. */
@@ -20,7 +21,7 @@ export function callerOf(call: object): Caller | undefined {
 /** Only the guard calls this, after verification. */
 export function setCaller(call: object, caller: Caller | undefined): void {
   if (caller !== undefined) callers.set(call, caller)
-  Object.assign(call, { caller, m2mPayload: caller?.claims })
+  Object.assign(call, { caller, m2mPayload: caller && payloadOf(caller) })
 }
 
 const callers = new WeakMap<object, Caller>()

@@ -3,7 +3,14 @@ import type { Caller } from '../caller.ts'
 import { setCaller } from './admitted-caller.ts'
 import { type IncomingGrpcCall, incomingCall } from './incoming-call.ts'
 import { ReceivedMessage } from './received-message.ts'
-import { expiredStream, type GrpcRefusal, grpcRefusalOf, RefusedCall, unreadableRequest } from './refusal.ts'
+import {
+  expiredCredential,
+  expiredStream,
+  type GrpcRefusal,
+  grpcRefusalOf,
+  RefusedCall,
+  unreadableRequest,
+} from './refusal.ts'
 import { quietResponder } from './responder.ts'
 
 /** All four kinds of calls of grpc-js in one: streams where the method streams, `request` where it does not. */
@@ -63,7 +70,7 @@ function parsed(message: ReceivedMessage): unknown {
 /** A stream of requests has proven itself once, at its start; that proof ends with the token. */
 function endAtExpiry(
   call: AnyCall,
-  { expiresAt }: Caller,
+  { expiresAt, method }: Caller,
   { leewaySeconds = 10, now = Date.now }: HandlerOptions,
   refuse: (refusal: GrpcRefusal) => void,
 ): void {
@@ -72,7 +79,7 @@ function endAtExpiry(
   const push = call.push.bind(call)
   call.push = (message: unknown) => {
     if (message === null || now() < endsAtMilliseconds) return push(message)
-    refuse(expiredStream)
+    refuse(method === 'service_token' ? expiredStream : expiredCredential)
     return false
   }
 }

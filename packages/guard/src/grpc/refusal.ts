@@ -37,6 +37,12 @@ export const expiredStream: GrpcRefusal = {
   trailers: { 'm2m-error': 'InvalidM2MToken', 'm2m-reason': 'expired' },
 }
 
+export const expiredCredential: GrpcRefusal = {
+  code: status.UNAUTHENTICATED,
+  details: 'The credential of this stream has expired; open a new one.',
+  trailers: { 'm2m-error': 'invalid_token', 'm2m-reason': 'expired_token' },
+}
+
 /** As grpc-js says it. */
 export const unreadableRequest: GrpcRefusal = { code: status.INTERNAL, details: 'Error deserializing request' }
 

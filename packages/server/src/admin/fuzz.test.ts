@@ -117,25 +117,8 @@ const query = fc.oneof(
     .array(
       fc.tuple(
         fc.constantFrom(
-<<<<<<< HEAD
-          'limit',
-          'cursor',
-          'q',
-          'audience',
-          'type',
-          'since',
-          'until',
-          'order',
-          'chain',
-          'x',
-          'kind',
-          'spiffe_id',
-          'parent_id',
-          'selector',
-=======
           ...['limit', 'cursor', 'q', 'audience', 'type', 'since', 'until', 'order', 'chain', 'x'],
-          ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned'],
->>>>>>> registry
+          ...['spiffe_id', 'parent_id', 'selector', 'attestation_type', 'banned', 'kind'],
         ),
         segment,
       ),

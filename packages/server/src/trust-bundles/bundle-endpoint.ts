@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Authority } from '../authority.ts'
@@ -28,14 +27,17 @@ const longestHeaders = 8 * 1024
 /**
  * Serves the trust domain's bundle with the trust domain's own SVID (the profile `https_spiffe`): others know us by our
  * SPIFFE ID, `spiffe://TRUST_DOMAIN/spire/server`, without a certificate of the web. Any path will do; nothing else is here.
- * @throws CaUnavailable, StoreError `unavailable`, or what listening failed with
+ * @throws CaUnavailable, or what listening failed with
  */
 export async function startBundleEndpoint(options: BundleEndpointOptions): Promise<BundleEndpoint> {
   const { authority, lifetimeSeconds = 3600, onError } = options
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
   const { audit, now } = authority
   const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
-  const context = () => ({ ...pemOf(own.identity()), minVersion: 'TLSv1.2' as const })
+  const context = () => {
+    const { certificatesPem: cert, key } = own.identity()
+    return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
+  }
   const documentOf = bundleDocuments()
   const server = createServer(
     {
@@ -55,15 +57,15 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
-  const renew = async () => {
+  const renewIfDue = async () => {
     try {
       if (await own.renewIfDue()) server.setSecureContext(context())
     } catch (error) {
       onError("renewing the bundle endpoint's SVID", error)
     }
   }
-  const stopFollowing = ca.onChange(() => void renew())
-  const looking = setInterval(() => void renew(), lookMilliseconds)
+  const stopFollowing = ca.onChange(() => void renewIfDue())
+  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
   looking.unref()
   const stop = () => {
     clearInterval(looking)
@@ -87,8 +89,4 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
       })
     },
   }
-}
-
-function pemOf({ certificatesPem, key }: { certificatesPem: string; key: KeyObject }): { cert: string; key: string } {
-  return { cert: certificatesPem, key: key.export({ format: 'pem', type: 'pkcs8' }) as string }
 }

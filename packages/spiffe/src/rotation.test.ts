@@ -20,8 +20,8 @@ import { request as undiciRequest } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { listen } from './tls/test-source.fixture.ts'
 
-const lifetimeSeconds = 5
-const rounds = 4
+const lifetimeSeconds = 8
+const rounds = 3
 const authority = createTestAuthority('example.org')
 const clean: (() => unknown)[] = []
 let agents: FakeWorkloadApi[]
@@ -58,7 +58,7 @@ describe('rotation of SVIDs and of the CA under load', () => {
       work('tls', until, await throughTls()),
     ]
     for (let round = 0; round < rounds; round += 1) {
-      await setTimeout((lifetimeSeconds / 2) * 1000)
+      await setTimeout(3000)
       if (round === 1) await rotateAuthority()
       rotateSvids()
     }
@@ -69,7 +69,7 @@ describe('rotation of SVIDs and of the CA under load', () => {
     for (const way of ['https', 'undici', 'undici h2', 'grpc', 'tls']) {
       expect(counts.get(way), way).toBeGreaterThan(100)
       // Every rotation has reached new connections of every kind; gRPC changes when the server drains the old one.
-      expect(seen.get(way)!.size, way).toBeGreaterThanOrEqual(way === 'grpc' ? 3 : rounds + 1)
+      expect(seen.get(way)!.size, way).toBeGreaterThanOrEqual(way === 'grpc' ? 2 : rounds + 1)
     }
   })
 })

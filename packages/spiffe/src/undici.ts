@@ -29,10 +29,12 @@ export function createSpiffeFetch(
 }
 
 class SpiffeDispatcher extends Dispatcher {
+  readonly #source: TlsSource
   readonly #open: () => Agent
   readonly #forget: () => void
   #current: Agent
   readonly #retired = new Set<Agent>()
+  #timer: NodeJS.Timeout | undefined
 
   constructor(source: TlsSource, authorize: PeerAuthorizer, options: Agent.Options) {
     super()
@@ -50,8 +52,10 @@ class SpiffeDispatcher extends Dispatcher {
           )
         },
       })
+    this.#source = source
     this.#current = this.#open()
     this.#forget = source.onUpdate(() => this.#renew())
+    this.#renewInTime()
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -59,17 +63,15 @@ class SpiffeDispatcher extends Dispatcher {
   }
 
   override close(callback?: () => void): Promise<void> {
-    this.#forget()
-    const closed = Promise.all([this.#current, ...this.#retired].map((agent) => agent.close())).then(() => {})
+    const closed = Promise.all(this.#end().map((agent) => agent.close())).then(() => {})
     if (callback) closed.then(callback)
     return closed
   }
 
   override destroy(...args: unknown[]): Promise<void> {
-    this.#forget()
     const error = args.find((one) => one instanceof Error) ?? null
     const callback = args.find((one) => typeof one === 'function') as (() => void) | undefined
-    const gone = Promise.all([this.#current, ...this.#retired].map((agent) => agent.destroy(error))).then(() => {})
+    const gone = Promise.all(this.#end().map((agent) => agent.destroy(error))).then(() => {})
     if (callback) gone.then(callback)
     return gone
   }
@@ -80,6 +82,32 @@ class SpiffeDispatcher extends Dispatcher {
     this.#current = this.#open()
     this.#retired.add(old)
     old.close().finally(() => this.#retired.delete(old))
+    this.#renewInTime()
+  }
+
+  /**
+   * Without a rotation too, connections are given up before a server drains them (at three quarters of the certificate's
+   * time): undici fails what is under way when it gets an HTTP/2 GOAWAY.
+   */
+  #renewInTime(): void {
+    clearTimeout(this.#timer)
+    const milliseconds = timeLeft(this.#source) * 0.6
+    if (milliseconds > 500) this.#timer = setTimeout(() => this.#renew(), Math.min(milliseconds, 2 ** 31 - 1)).unref()
+  }
+
+  #end(): Agent[] {
+    clearTimeout(this.#timer)
+    this.#forget()
+    return [this.#current, ...this.#retired]
+  }
+}
+
+/** Milliseconds until one's own certificate ends; 0 when there is none. */
+function timeLeft(source: TlsSource): number {
+  try {
+    return Math.max(0, source.svid().expiresAt * 1000 - Date.now())
+  } catch {
+    return 0
   }
 }
 

@@ -27,21 +27,17 @@ const longestHeaders = 8 * 1024
 /**
  * Serves the trust domain's bundle with the trust domain's own SVID (the profile `https_spiffe`): others know us by our
  * SPIFFE ID, `spiffe://TRUST_DOMAIN/spire/server`, without a certificate of the web. Any path will do; nothing else is here.
- * @throws CaUnavailable, StoreError `unavailable`, or what listening failed with
+ * @throws CaUnavailable, or what listening failed with
  */
 export async function startBundleEndpoint(options: BundleEndpointOptions): Promise<BundleEndpoint> {
   const { authority, lifetimeSeconds = 3600, onError } = options
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
   const { audit, now } = authority
   const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
-<<<<<<< HEAD
-  const context = () => ({ ...pemOf(own.identity()), minVersion: 'TLSv1.2' as const })
-=======
   const context = () => {
     const { certificatesPem: cert, key } = own.identity()
     return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
   }
->>>>>>> nodeapi
   const documentOf = bundleDocuments()
   const server = createServer(
     {
@@ -61,24 +57,15 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
-<<<<<<< HEAD
-  const renew = async () => {
-=======
   const renewIfDue = async () => {
->>>>>>> nodeapi
     try {
       if (await own.renewIfDue()) server.setSecureContext(context())
     } catch (error) {
       onError("renewing the bundle endpoint's SVID", error)
     }
   }
-<<<<<<< HEAD
-  const stopFollowing = ca.onChange(() => void renew())
-  const looking = setInterval(() => void renew(), lookMilliseconds)
-=======
   const stopFollowing = ca.onChange(() => void renewIfDue())
   const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
->>>>>>> nodeapi
   looking.unref()
   const stop = () => {
     clearInterval(looking)
@@ -103,10 +90,3 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   }
 }
-<<<<<<< HEAD
-
-function pemOf({ certificatesPem, key }: { certificatesPem: string; key: KeyObject }): { cert: string; key: string } {
-  return { cert: certificatesPem, key: key.export({ format: 'pem', type: 'pkcs8' }) as string }
-}
-=======
->>>>>>> nodeapi

@@ -5,6 +5,7 @@ import { drainSession } from '../tls/drain-session.ts'
 import type { LiveConnection } from '../tls/live-connections.ts'
 import { type Peer, type PeerRules, setPeer, verifyPeer } from '../tls/peer.ts'
 import type { PeerAuthorizer } from '../tls/peer-authorizer.ts'
+import { chainOfSocket } from '../tls/peer-chain.ts'
 import type { TlsSource } from '../tls/tls-source.ts'
 
 export interface SessionListener {
@@ -25,7 +26,7 @@ export function judgeSessions(
   function judge(session: ServerHttp2Session): Peer | SpiffeError {
     const socket = session.socket as TLSSocket
     try {
-      const peer = verifyPeer(socket.getPeerCertificate(true), source, authorize, rules)
+      const peer = verifyPeer(chainOfSocket(socket, source.bundles.values()), source, authorize, rules)
       setPeer(session, peer)
       admit(session, peer)
       return peer

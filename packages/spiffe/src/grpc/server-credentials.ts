@@ -31,7 +31,8 @@ class SpiffeServerCredentials extends ServerCredentials {
   #forget: (() => void) | undefined
 
   constructor(source: TlsSource, authorize: PeerAuthorizer, options: ProtectOptions) {
-    super({ requestCert: true, rejectUnauthorized: true })
+    // The interceptor judges the clients; why not OpenSSL, see `TlsMaterial`.
+    super({ requestCert: true, rejectUnauthorized: false })
     this.#source = source
     this.#rules = { purpose: 'client', isRevoked: options.isRevoked, now: options.now }
     const judge = judgeSessions(source, authorize, this.#rules, {
@@ -70,7 +71,7 @@ class SpiffeServerCredentials extends ServerCredentials {
 
   #renew(material: TlsMaterial): void {
     try {
-      this.updateSecureContextOptions(material.options())
+      this.updateSecureContextOptions(material.serverOptions())
     } catch {
       // grpc-js drops connections until there are options again.
       this.updateSecureContextOptions(null)

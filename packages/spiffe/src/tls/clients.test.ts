@@ -162,6 +162,25 @@ describe('a client', () => {
     session.close()
   })
 
+  it('fails no HTTP/2 request when the server drains, although no rotation comes', async () => {
+    const lasting = testSource(authority, '/billing', { lifetimeSeconds: 4 })
+    const server = createHttp2Server(testSource(authority, '/orders'), allowAny(), (_request, response) => {
+      response.end('hello')
+    })
+    const sessions = new Set<object>()
+    server.on('session', (session) => sessions.add(session))
+    open.push(server)
+    const port = await listen(server)
+    const dispatcher = undiciDispatcher(lasting, allowId(orders), { allowH2: true })
+    const until = lasting.svid().expiresAt * 1000 - 300
+    while (Date.now() < until) {
+      const { body } = await undiciRequest(`https://127.0.0.1:${port}/`, { dispatcher })
+      expect(await body.text()).toBe('hello')
+    }
+    expect(sessions.size).toBeGreaterThan(1)
+    await dispatcher.close()
+  })
+
   it('calls nobody over plain http', async () => {
     const dispatcher = undiciDispatcher(source, allowAny())
     const error = await undiciRequest('http://127.0.0.1:1/', { dispatcher }).catch(causeOf)

@@ -3,7 +3,7 @@ import { SpiffeError } from '../spiffe-error.ts'
 /** What OpenSSL found wrong with a peer's certificate, in our words; undefined where `code` is no such verdict. */
 export function opensslVerdict(code: string | undefined, who: string, cause: unknown): SpiffeError | undefined {
   if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
-    return new SpiffeError('unauthorized_peer', `${who} has sent no certificate`, { cause })
+    return new SpiffeError('untrusted_svid', `${who} has sent no certificate`, { cause })
   }
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
     const when = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'

@@ -1,6 +1,6 @@
 import type { ServerHttp2Session } from 'node:http2'
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
-import { type Certificate, parseCertificate } from '../certificates/certificate.ts'
+import type { TLSSocket } from 'node:tls'
+import type { Certificate } from '../certificates/certificate.ts'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import { SpiffeError } from '../spiffe-error.ts'
 import { verifyX509Svid } from '../svids/x509-svid.ts'
@@ -31,14 +31,13 @@ export interface PeerRules {
  * @throws SpiffeError `untrusted_svid`, `expired_svid`, `invalid_svid`, `invalid_certificate`, `unauthorized_peer`
  */
 export function verifyPeer(
-  certificate: DetailedPeerCertificate,
+  chain: readonly Certificate[],
   source: TlsSource,
   authorize: PeerAuthorizer,
   rules: PeerRules,
 ): Peer {
-  const chain = chainOf(certificate)
   const [leaf] = chain
-  if (leaf === undefined) throw new SpiffeError('unauthorized_peer', `the ${rules.purpose} has sent no certificate`)
+  if (leaf === undefined) throw new SpiffeError('untrusted_svid', `the ${rules.purpose} has sent no certificate`)
   const id = verifyX509Svid(chain, source.bundles, nowSeconds(rules), { purpose: rules.purpose })
   if (rules.isRevoked?.(leaf.serialNumber)) {
     throw new SpiffeError('untrusted_svid', `the certificate ${leaf.serialNumber} of ${id} has been revoked`)
@@ -81,20 +80,6 @@ const peerKey = Symbol('SPIFFE peer')
 
 function isObject(value: unknown): value is Record<PropertyKey, unknown> {
   return typeof value === 'object' && value !== null
-}
-
-/** Longer than any chain that `verifyX509Svid` looks at */
-const maximumChain = 12
-
-function chainOf(peer: DetailedPeerCertificate): Certificate[] {
-  const chain: Certificate[] = []
-  let at: DetailedPeerCertificate | undefined = peer
-  while (at?.raw !== undefined && chain.length < maximumChain) {
-    chain.push(parseCertificate(at.raw))
-    // Node closes the chain with a root that names itself as issuer.
-    at = at.issuerCertificate === at ? undefined : at.issuerCertificate
-  }
-  return chain
 }
 
 function isAuthorized(authorize: PeerAuthorizer, id: SpiffeId, leaf: Certificate): boolean {

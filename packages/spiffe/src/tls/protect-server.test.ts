@@ -54,7 +54,7 @@ describe('a protected server', () => {
   })
 
   it.each<[string, object, string]>([
-    ['without a certificate', {}, 'unauthorized_peer'],
+    ['without a certificate', {}, 'untrusted_svid'],
     ['with a certificate of a CA of the same name', pemOf(stranger.x509Svid('/billing')), 'untrusted_svid'],
     ['with an ID of our trust domain from the partner’s CA', foreignId(), 'untrusted_svid'],
     ['with an ID of the partner’s trust domain from our CA', swappedId(), 'untrusted_svid'],

@@ -7,7 +7,8 @@ import { type LiveConnection, LiveConnections } from './live-connections.ts'
 import { opensslVerdict } from './openssl-verdict.ts'
 import { type Peer, setPeer, verifyPeer } from './peer.ts'
 import type { PeerAuthorizer } from './peer-authorizer.ts'
-import { protocolOptions, TlsMaterial } from './tls-material.ts'
+import { chainOfSocket } from './peer-chain.ts'
+import { shutOptions, TlsMaterial } from './tls-material.ts'
 import type { TlsSource } from './tls-source.ts'
 
 export interface ProtectOptions {
@@ -24,7 +25,7 @@ export interface ProtectOptions {
  * themselves they let nobody in: `protectServer` does, so that forgetting it is noticed at once.
  */
 export function serverTlsOptions(): TlsOptions {
-  return { requestCert: true, rejectUnauthorized: true, ...shut() }
+  return { requestCert: true, rejectUnauthorized: true, ...shutOptions }
 }
 
 /**
@@ -47,13 +48,16 @@ export function protectServer(
   const emit = server.emit
   const forget = source.onUpdate(renew)
   renew()
+  // OpenSSL believes no client (see `TlsMaterial`), and Node shall let `admit` decide. Were a Node not to read this
+  // property, it would let nobody in.
+  Object.assign(server, { rejectUnauthorized: false })
 
   function renew() {
     try {
-      server.setSecureContext(material.options())
+      server.setSecureContext(material.serverOptions())
     } catch {
       // Without an identity there is nothing to prove: handshakes fail until there is one again.
-      server.setSecureContext(shut())
+      server.setSecureContext(shutOptions)
     }
   }
 
@@ -66,15 +70,16 @@ export function protectServer(
     }
     if (event === 'tlsClientError') {
       const [error, socket] = rest as [Error, TLSSocket]
-      return refuse(handshakeError(error, socket), socket)
+      return refuse(handshakeError(error), socket)
     }
     return Reflect.apply(emit, server, [event, ...rest])
   }) as typeof emit
 
   function admit(socket: TLSSocket): SpiffeError | undefined {
     try {
-      // OpenSSL has had its say in the handshake; here ours is due.
-      const peer = verifyPeer(socket.getPeerCertificate(true), source, authorize, rules)
+      const peer = verifyPeer(chainOfSocket(socket, source.bundles.values()), source, authorize, rules)
+      // What applications and frameworks look at.
+      Object.assign(socket, { authorized: true, authorizationError: null })
       setPeer(socket, peer)
       follow(socket, peer)
       return undefined
@@ -139,15 +144,8 @@ function stateOf(socket: object): ConnectionState | undefined {
   return (socket as { [stateKey]?: ConnectionState })[stateKey]
 }
 
-/** A context that can neither prove anything nor believe anybody. */
-function shut(): TlsOptions {
-  return { ...protocolOptions, ca: [] }
-}
-
-function handshakeError(error: NodeJS.ErrnoException, socket: TLSSocket): SpiffeError {
-  // Node keeps the verdict on the socket as a code, whatever its type says, and emits a bare "socket hang up".
-  const code = (socket.authorizationError as unknown as string | null) ?? error.code
-  const verdict = opensslVerdict(code, 'the client', error)
+function handshakeError(error: NodeJS.ErrnoException): SpiffeError {
+  const verdict = opensslVerdict(error.code, 'the client', error)
   return verdict ?? new SpiffeError('unavailable', `a TLS handshake failed: ${error.message}`, { cause: error })
 }
 

@@ -4,6 +4,7 @@ import { SpiffeError } from '../spiffe-error.ts'
 import { opensslVerdict } from './openssl-verdict.ts'
 import { type Peer, setPeer, verifyPeer } from './peer.ts'
 import type { PeerAuthorizer } from './peer-authorizer.ts'
+import { chainOfCertificate } from './peer-chain.ts'
 import { TlsMaterial } from './tls-material.ts'
 import type { TlsSource } from './tls-source.ts'
 
@@ -69,11 +70,12 @@ export async function secureConnect(
 
 function verifyingOptions(source: TlsSource, authorize: PeerAuthorizer, onVerified: (peer: Peer) => void) {
   return {
-    secureContext: TlsMaterial.of(source).context(),
+    secureContext: TlsMaterial.of(source).clientContext(),
     rejectUnauthorized: true,
     checkServerIdentity(_host: string, certificate: object) {
       try {
-        onVerified(verifyPeer(certificate as DetailedPeerCertificate, source, authorize, { purpose: 'server' }))
+        const chain = chainOfCertificate(certificate as DetailedPeerCertificate, source.bundles.values())
+        onVerified(verifyPeer(chain, source, authorize, { purpose: 'server' }))
         return undefined
       } catch (error) {
         return error as Error

@@ -7,9 +7,10 @@ import type { TlsSource } from './tls-source.ts'
 /** What node:tls needs of a source, made once for each of its updates. */
 export class TlsMaterial {
   readonly #source: TlsSource
-  #options: SecureContextOptions | undefined
-  #context: SecureContext | undefined
+  #isStale = true
   #svid: X509Svid | undefined
+  #server: SecureContextOptions = {}
+  #client: SecureContext | undefined
 
   static of(source: TlsSource): TlsMaterial {
     const known = materials.get(source)
@@ -22,39 +23,48 @@ export class TlsMaterial {
   private constructor(source: TlsSource) {
     this.#source = source
     source.onUpdate(() => {
-      this.#options = undefined
-      this.#context = undefined
+      this.#isStale = true
     })
   }
 
-  /** @throws SpiffeError what the source throws when it has no identity that lives */
-  options(): SecureContextOptions {
-    const svid = this.#source.svid()
-    if (this.#options === undefined || svid !== this.#svid) {
-      this.#options = { ...identityOf(svid), ca: authoritiesOf(this.#source), ...protocolOptions }
-      this.#context = undefined
-      this.#svid = svid
-    }
-    return this.#options
+  /**
+   * Of a server's context. It believes nobody: `verifyPeer` judges the clients. (Where OpenSSL believes a client, Node
+   * 24.21 and 26.8 lose its intermediate certificates: nodejs/node#65579.)
+   *
+   * @throws SpiffeError what the source throws when it has no identity that lives
+   */
+  serverOptions(): SecureContextOptions {
+    this.#refresh()
+    return this.#server
   }
 
-  /** @throws as `options` */
-  context(): SecureContext {
-    const options = this.options()
-    this.#context ??= createSecureContext(options)
-    return this.#context
+  /** Of a client, for whom OpenSSL judges the server before `verifyPeer` does. @throws as `serverOptions` */
+  clientContext(): SecureContext {
+    this.#refresh()
+    this.#client ??= createSecureContext({ ...this.#server, ca: authoritiesOf(this.#source) })
+    return this.#client
+  }
+
+  #refresh(): void {
+    const svid = this.#source.svid()
+    if (!this.#isStale && svid === this.#svid) return
+    this.#server = { ...shutOptions, ...identityOf(svid) }
+    this.#client = undefined
+    this.#svid = svid
+    this.#isStale = false
   }
 }
 
 const materials = new WeakMap<TlsSource, TlsMaterial>()
 
-/** For every TLS context of this package. */
-export const protocolOptions: SecureContextOptions = {
+/** A context that can neither prove anything nor believe anybody. */
+export const shutOptions: SecureContextOptions = {
   minVersion: 'TLSv1.2',
   // A resumed session would outlive the certificate and the check of the peer.
   secureOptions: constants.SSL_OP_NO_TICKET,
   // Anchors of a SPIFFE bundle need not be roots.
   allowPartialTrustChain: true,
+  ca: [],
 }
 
 function identityOf(svid: X509Svid): SecureContextOptions {

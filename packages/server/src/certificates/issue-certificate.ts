@@ -1,5 +1,11 @@
 import { isIP } from 'node:net'
-import { type CertificateRequest, parseCertificateRequest, SpiffeError, toPem } from '@countersign/spiffe'
+import {
+  type CertificateRequest,
+  parseCertificate,
+  parseCertificateRequest,
+  SpiffeError,
+  toPem,
+} from '@countersign/spiffe'
 import { z } from 'zod'
 import { type Administrator, actorOf } from '../admin/administrator.ts'
 import { exactly, line, time, toTime } from '../admin/fields.ts'
@@ -9,6 +15,7 @@ import { newSerialNumber } from '../certificate-authorities/make-authority.ts'
 import { backdatedSeconds } from '../certificate-authorities/sign-x509-svid.ts'
 import { signedUntil } from '../certificate-authorities/signed-until.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
+import { requireHeldOfNamed } from './require-held-of-named.ts'
 
 const day = 86_400
 const longestSeconds = 90 * day
@@ -42,7 +49,7 @@ export const issuedCertificate = z.object({
 
 /**
  * A plain certificate for what knows nothing but files. It never names a SPIFFE ID: those are for attested workloads.
- * @throws Problem `invalid` @throws CaUnavailable
+ * @throws Problem `invalid`, `insufficient_scope` @throws CaUnavailable
  */
 export async function issueCertificate(
   order: z.output<typeof certificateOrder>,
@@ -69,6 +76,7 @@ export async function issueCertificate(
     extendedKeyUsage: usage === 'both' ? ['server', 'client'] : [usage],
     ...(commonName !== undefined && { subject: { commonName } }),
   })
+  await requireHeldOfNamed(parseCertificate(der), authority.store.database, administrator)
   // Durable before the certificate leaves.
   await authority.audit.record({
     ...actorOf(administrator),

@@ -34,7 +34,8 @@ export const tlsClientAuth: ClientAuthMethod = {
   },
 }
 
-function hasName(leaf: Certificate, { name, value }: TlsClientAuth): boolean {
+/** Whether a certificate has the name that a client is known by. */
+export function hasName(leaf: Certificate, { name, value }: TlsClientAuth): boolean {
   switch (name) {
     case 'subject_dn':
       return matchesDistinguishedName(leaf.subjectDer, value)

@@ -4,11 +4,12 @@ export {
   type JwtSourceOptions,
 } from './workload-api/jwt-source.ts'
 export { defaultSocket } from './workload-api/socket-address.ts'
+export type { TrustBundles } from './workload-api/trust-bundles.ts'
 export {
   createWorkloadApi,
   type JwtSvidRequest,
   type WorkloadApi,
   type WorkloadApiOptions,
 } from './workload-api/workload-api.ts'
-export type { TrustBundles, X509Context } from './workload-api/x509-context.ts'
+export type { X509Context } from './workload-api/x509-context.ts'
 export { createX509Source, type X509Source, type X509SourceOptions } from './workload-api/x509-source.ts'

@@ -1,8 +1,9 @@
 import { createTestAuthority, type FakeWorkloadApi, startFakeWorkloadApi } from '@countersign/spiffe/testing'
-import { createWorkloadApi, type WorkloadApi } from '@countersign/spiffe/workload-api'
+import { createWorkloadApi, type WorkloadApi, type X509Context } from '@countersign/spiffe/workload-api'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { SpiffeError } from '../spiffe-error.ts'
+import { readJwtSvids } from './jwt-answers.ts'
 
 const authority = createTestAuthority('example.org')
 const partner = createTestAuthority('partner.example')
@@ -34,6 +35,18 @@ describe('a workload', () => {
     const { bundles } = await workloadApi.fetchX509Context()
     expect(bundles.get('example.org')?.x509Authorities).toHaveLength(1)
     expect(bundles.get('example.org')?.x509Authorities[0]?.der).toEqual(authority.issuer.certificate.der)
+  })
+
+  it('gets its identity although another trust domain’s bundle cannot be read', async () => {
+    const broken = { ...partner.bundle, x509Authorities: [{ der: Buffer.from('no certificate') }] }
+    const errors: string[] = []
+    fake.setFederated([broken as unknown as typeof partner.bundle])
+    const { promise, resolve } = Promise.withResolvers<X509Context>()
+    workloadApi.watchX509Context(resolve, ({ code }) => errors.push(code))
+    const { svids, bundles } = await promise
+    expect(svids[0].id.path).toBe('/billing')
+    expect([...bundles.keys()]).toEqual(['example.org'])
+    expect(errors).toEqual(['invalid_certificate'])
   })
 
   it('is told of every change while it watches, and of nothing afterwards', async () => {
@@ -110,6 +123,13 @@ describe('a workload that gets no answer', () => {
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
     fake.setSvids([{ ...mine, id: authority.x509Svid('/admin').id }])
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
+  })
+
+  it('takes no JWT-SVID that is for others than were asked for', () => {
+    const svid = authority.jwtSvid('/billing', ['orders'])
+    const response = { svids: [{ spiffeId: 'spiffe://example.org/billing', svid, hint: '' }] }
+    expect(readJwtSvids(response, ['orders'])).toHaveLength(1)
+    expect(() => readJwtSvids(response, ['orders', 'stock'])).toThrow(expect.objectContaining({ code: 'invalid_svid' }))
   })
 
   it('goes on watching after such an answer, and after the agent was away', async () => {

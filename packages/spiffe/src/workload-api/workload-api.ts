@@ -7,14 +7,19 @@ import {
 } from '@grpc/grpc-js'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import { parseSpiffeId } from '../ids/spiffe-id.ts'
-import { SpiffeWorkloadAPIClient, type ValidateJWTSVIDResponse } from '../protocol/workload-api.ts'
+import {
+  type JWTSVIDResponse,
+  SpiffeWorkloadAPIClient,
+  type ValidateJWTSVIDResponse,
+} from '../protocol/workload-api.ts'
 import { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { callError } from './call-error.ts'
 import { readJwtBundles, readJwtSvids } from './jwt-answers.ts'
 import { grpcTarget } from './socket-address.ts'
+import type { TrustBundles } from './trust-bundles.ts'
 import { watchStream } from './watch.ts'
-import { readX509Bundles, readX509Context, type TrustBundles, type X509Context } from './x509-context.ts'
+import { readX509Bundles, readX509Context, type X509Context } from './x509-context.ts'
 
 export interface WorkloadApiOptions {
   /** `unix:///path/of.sock` or `tcp://ADDRESS:PORT`. Default: SPIFFE_ENDPOINT_SOCKET, else Countersign's own socket. */
@@ -34,8 +39,8 @@ export interface JwtSvidRequest {
  * The SPIFFE Workload API of the agent on this machine.
  *
  * Every method throws SpiffeError: `no_identity` when no registration entry matches this process, `unavailable` when
- * the agent cannot be reached, `invalid_...` for an answer that breaks the standard. The `watch` methods go on after
- * an error, until the function they return is called.
+ * the agent cannot be reached, `invalid_...` for an answer that breaks the standard. The bundle of another trust domain that
+ * breaks it is left out. The `watch` methods go on after an error, until the function they return is called.
  */
 export interface WorkloadApi {
   fetchX509Context(): Promise<X509Context>
@@ -88,7 +93,7 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
   function watch<Message>(
     open: () => ClientReadableStream<Message>,
     onMessage: (message: Message) => void,
-    onError: (error: SpiffeError) => void = () => {},
+    onError: (error: SpiffeError) => void,
   ) {
     const end = watchStream({ target, open, onMessage, onError })
     watching.add(end)
@@ -106,31 +111,35 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
         'a JWT-SVID needs an audience: the name of whom it will be sent to',
       )
     }
-    return readJwtSvids(await unary((done) => client.fetchJwtsvid(request, metadata, callOptions(), done)))
+    const answer = await unary<JWTSVIDResponse>((done) => client.fetchJwtsvid(request, metadata, callOptions(), done))
+    return readJwtSvids(answer, request.audience)
   }
 
   return {
-    fetchX509Context: async () => readX509Context(await first(client.fetchX509Svid({}, metadata, callOptions()))),
-    watchX509Context: (onUpdate, onError) =>
+    fetchX509Context: async () =>
+      readX509Context(await first(client.fetchX509Svid({}, metadata, callOptions())), ignore),
+    watchX509Context: (onUpdate, onError = ignore) =>
       watch(
         () => client.fetchX509Svid({}, metadata),
-        (message) => onUpdate(readX509Context(message)),
+        (message) => onUpdate(readX509Context(message, onError)),
         onError,
       ),
-    fetchX509Bundles: async () => readX509Bundles(await first(client.fetchX509Bundles({}, metadata, callOptions()))),
-    watchX509Bundles: (onUpdate, onError) =>
+    fetchX509Bundles: async () =>
+      readX509Bundles(await first(client.fetchX509Bundles({}, metadata, callOptions())), ignore),
+    watchX509Bundles: (onUpdate, onError = ignore) =>
       watch(
         () => client.fetchX509Bundles({}, metadata),
-        (message) => onUpdate(readX509Bundles(message)),
+        (message) => onUpdate(readX509Bundles(message, onError)),
         onError,
       ),
     fetchJwtSvid: async (request) => (await fetchJwtSvids(request))[0]!,
     fetchJwtSvids,
-    fetchJwtBundles: async () => readJwtBundles(await first(client.fetchJwtBundles({}, metadata, callOptions()))),
-    watchJwtBundles: (onUpdate, onError) =>
+    fetchJwtBundles: async () =>
+      readJwtBundles(await first(client.fetchJwtBundles({}, metadata, callOptions())), ignore),
+    watchJwtBundles: (onUpdate, onError = ignore) =>
       watch(
         () => client.fetchJwtBundles({}, metadata),
-        (message) => onUpdate(readJwtBundles(message)),
+        (message) => onUpdate(readJwtBundles(message, onError)),
         onError,
       ),
     async validateJwtSvid({ audience, token }) {
@@ -150,6 +159,8 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
     },
   }
 }
+
+function ignore(): void {}
 
 const channelOptions = {
   // A socket on this machine is tried again soon, and never through a proxy.

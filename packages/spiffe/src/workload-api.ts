@@ -3,8 +3,8 @@ export {
   type JwtSource,
   type JwtSourceOptions,
 } from './workload-api/jwt-source.ts'
+export type { TrustBundles } from './workload-api/received-bundles.ts'
 export { defaultSocket } from './workload-api/socket-address.ts'
-export type { TrustBundles } from './workload-api/trust-bundles.ts'
 export {
   createWorkloadApi,
   type JwtSvidRequest,

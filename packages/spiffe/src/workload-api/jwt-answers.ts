@@ -2,10 +2,11 @@ import { parseJwtBundle } from '../bundles/bundle-document.ts'
 import type { JWTBundlesResponse, JWTSVIDResponse } from '../protocol/workload-api.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import { type JwtSvid, parseJwtSvidUnverified } from '../svids/jwt-svid.ts'
-import { readBundles, type TrustBundles } from './trust-bundles.ts'
+import { readBundles, type TrustBundles, throwUnreadable } from './received-bundles.ts'
 
 /**
- * @param audience what was asked for, and must be in each of them
+ * `audience` is what was asked for, and must be in each of them.
+ *
  * @throws SpiffeError `invalid_svid`; `no_identity` when there is none in it
  */
 export function readJwtSvids(response: JWTSVIDResponse, audience: readonly string[]): JwtSvid[] {
@@ -22,7 +23,7 @@ export function readJwtSvids(response: JWTSVIDResponse, audience: readonly strin
   })
 }
 
-/** Bundles that cannot be read are left out and told to `onError`. */
-export function readJwtBundles(response: JWTBundlesResponse, onError: (error: SpiffeError) => void): TrustBundles {
-  return readBundles(response.bundles, parseJwtBundle, onError)
+/** @throws SpiffeError `invalid_bundle`, `invalid_spiffe_id` */
+export function readJwtBundles(response: JWTBundlesResponse, onUnreadable = throwUnreadable): TrustBundles {
+  return readBundles(response.bundles, parseJwtBundle, onUnreadable)
 }

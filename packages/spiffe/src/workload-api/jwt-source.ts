@@ -2,7 +2,7 @@ import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
-import { replaceBundles, type TrustBundles } from './trust-bundles.ts'
+import { replaceBundles, type TrustBundles } from './received-bundles.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 

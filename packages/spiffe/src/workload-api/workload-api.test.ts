@@ -1,7 +1,8 @@
 import { createTestAuthority, type FakeWorkloadApi, startFakeWorkloadApi } from '@countersign/spiffe/testing'
-import { createWorkloadApi, type WorkloadApi, type X509Context } from '@countersign/spiffe/workload-api'
+import { createWorkloadApi, type WorkloadApi } from '@countersign/spiffe/workload-api'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
 import { readJwtSvids } from './jwt-answers.ts'
 
@@ -37,16 +38,19 @@ describe('a workload', () => {
     expect(bundles.get('example.org')?.x509Authorities[0]?.der).toEqual(authority.issuer.certificate.der)
   })
 
-  it('gets its identity although another trust domain’s bundle cannot be read', async () => {
-    const broken = { ...partner.bundle, x509Authorities: [{ der: Buffer.from('no certificate') }] }
-    const errors: string[] = []
-    fake.setFederated([broken as unknown as typeof partner.bundle])
-    const { promise, resolve } = Promise.withResolvers<X509Context>()
-    workloadApi.watchX509Context(resolve, ({ code }) => errors.push(code))
-    const { svids, bundles } = await promise
-    expect(svids[0].id.path).toBe('/billing')
-    expect([...bundles.keys()]).toEqual(['example.org'])
-    expect(errors).toEqual(['invalid_certificate'])
+  it('keeps its own identity where the bundle of a partner cannot be read, and believes nobody of that partner', async () => {
+    const broken = { ...partner.bundle, x509Authorities: [{ der: Buffer.from('no certificate') }] } as unknown as Bundle
+    fake.setFederated([broken])
+    await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_certificate' })
+    const seen: string[][] = []
+    const errors: SpiffeError[] = []
+    const end = workloadApi.watchX509Context(
+      ({ bundles }) => seen.push([...bundles.keys()]),
+      (error) => errors.push(error),
+    )
+    await vi.waitFor(() => expect(seen).toEqual([['example.org']]))
+    expect(errors).toMatchObject([{ code: 'invalid_certificate' }])
+    end()
   })
 
   it('is told of every change while it watches, and of nothing afterwards', async () => {

@@ -16,8 +16,8 @@ import { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { callError } from './call-error.ts'
 import { readJwtBundles, readJwtSvids } from './jwt-answers.ts'
+import type { OnUnreadable, TrustBundles } from './received-bundles.ts'
 import { grpcTarget } from './socket-address.ts'
-import type { TrustBundles } from './trust-bundles.ts'
 import { watchStream } from './watch.ts'
 import { readX509Bundles, readX509Context, type X509Context } from './x509-context.ts'
 
@@ -39,8 +39,8 @@ export interface JwtSvidRequest {
  * The SPIFFE Workload API of the agent on this machine.
  *
  * Every method throws SpiffeError: `no_identity` when no registration entry matches this process, `unavailable` when
- * the agent cannot be reached, `invalid_...` for an answer that breaks the standard. The bundle of another trust domain that
- * breaks it is left out. The `watch` methods go on after an error, until the function they return is called.
+ * the agent cannot be reached, `invalid_...` for an answer that breaks the standard. The `watch` methods go on after
+ * an error, until the function they return is called.
  */
 export interface WorkloadApi {
   fetchX509Context(): Promise<X509Context>
@@ -92,10 +92,10 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
 
   function watch<Message>(
     open: () => ClientReadableStream<Message>,
-    onMessage: (message: Message) => void,
-    onError: (error: SpiffeError) => void,
+    onMessage: (message: Message, onUnreadable: OnUnreadable) => void,
+    onError: (error: SpiffeError) => void = () => {},
   ) {
-    const end = watchStream({ target, open, onMessage, onError })
+    const end = watchStream({ target, open, onMessage: (message: Message) => onMessage(message, onError), onError })
     watching.add(end)
     return () => {
       watching.delete(end)
@@ -116,30 +116,27 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
   }
 
   return {
-    fetchX509Context: async () =>
-      readX509Context(await first(client.fetchX509Svid({}, metadata, callOptions())), ignore),
-    watchX509Context: (onUpdate, onError = ignore) =>
+    fetchX509Context: async () => readX509Context(await first(client.fetchX509Svid({}, metadata, callOptions()))),
+    watchX509Context: (onUpdate, onError) =>
       watch(
         () => client.fetchX509Svid({}, metadata),
-        (message) => onUpdate(readX509Context(message, onError)),
+        (message, onUnreadable) => onUpdate(readX509Context(message, onUnreadable)),
         onError,
       ),
-    fetchX509Bundles: async () =>
-      readX509Bundles(await first(client.fetchX509Bundles({}, metadata, callOptions())), ignore),
-    watchX509Bundles: (onUpdate, onError = ignore) =>
+    fetchX509Bundles: async () => readX509Bundles(await first(client.fetchX509Bundles({}, metadata, callOptions()))),
+    watchX509Bundles: (onUpdate, onError) =>
       watch(
         () => client.fetchX509Bundles({}, metadata),
-        (message) => onUpdate(readX509Bundles(message, onError)),
+        (message, onUnreadable) => onUpdate(readX509Bundles(message, onUnreadable)),
         onError,
       ),
     fetchJwtSvid: async (request) => (await fetchJwtSvids(request))[0]!,
     fetchJwtSvids,
-    fetchJwtBundles: async () =>
-      readJwtBundles(await first(client.fetchJwtBundles({}, metadata, callOptions())), ignore),
-    watchJwtBundles: (onUpdate, onError = ignore) =>
+    fetchJwtBundles: async () => readJwtBundles(await first(client.fetchJwtBundles({}, metadata, callOptions()))),
+    watchJwtBundles: (onUpdate, onError) =>
       watch(
         () => client.fetchJwtBundles({}, metadata),
-        (message) => onUpdate(readJwtBundles(message, onError)),
+        (message, onUnreadable) => onUpdate(readJwtBundles(message, onUnreadable)),
         onError,
       ),
     async validateJwtSvid({ audience, token }) {
@@ -159,8 +156,6 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
     },
   }
 }
-
-function ignore(): void {}
 
 const channelOptions = {
   // A socket on this machine is tried again soon, and never through a proxy.

@@ -3,7 +3,7 @@ import { parseCertificates } from '../certificates/certificate.ts'
 import type { X509BundlesResponse, X509SVIDResponse } from '../protocol/workload-api.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import { parseX509Svid, type X509Svid } from '../svids/x509-svid.ts'
-import { readBundles, type TrustBundles } from './trust-bundles.ts'
+import { type OnUnreadable, readBundles, type TrustBundles, throwUnreadable } from './received-bundles.ts'
 
 /** What the Workload API says a workload is and whom it may believe. Each replaces the one before it whole. */
 export interface X509Context {
@@ -12,14 +12,10 @@ export interface X509Context {
   readonly bundles: TrustBundles
 }
 
-/**
- * Federated bundles that cannot be read are left out and told to `onError`.
- *
- * @throws SpiffeError `invalid_svid`, `invalid_bundle`, `invalid_certificate`; `no_identity` when there is no SVID
- */
-export function readX509Context(response: X509SVIDResponse, onError: (error: SpiffeError) => void): X509Context {
+/** @throws SpiffeError `invalid_svid`, `invalid_bundle`, `invalid_certificate`; `no_identity` when there is no SVID */
+export function readX509Context(response: X509SVIDResponse, onUnreadable: OnUnreadable = throwUnreadable): X509Context {
   if (response.svids.length === 0) throw new SpiffeError('no_identity', 'the agent answered without any X.509-SVID')
-  const bundles = readX509Bundles({ bundles: response.federatedBundles }, onError)
+  const bundles = readBundles(response.federatedBundles, x509Bundle, onUnreadable)
   const svids = response.svids.map((message) => {
     const svid = parseX509Svid(message.x509Svid, message.x509SvidKey, message.hint)
     if (svid.id.toString() !== message.spiffeId) {
@@ -32,12 +28,9 @@ export function readX509Context(response: X509SVIDResponse, onError: (error: Spi
   return { svids: svids as [X509Svid, ...X509Svid[]], bundles }
 }
 
-/** Bundles that cannot be read are left out and told to `onError`. */
-export function readX509Bundles(
-  response: Pick<X509BundlesResponse, 'bundles'>,
-  onError: (error: SpiffeError) => void,
-): Map<string, Bundle> {
-  return readBundles(response.bundles, x509Bundle, onError)
+/** @throws SpiffeError `invalid_bundle`, `invalid_certificate`, `invalid_spiffe_id` */
+export function readX509Bundles(response: X509BundlesResponse, onUnreadable = throwUnreadable): TrustBundles {
+  return readBundles(response.bundles, x509Bundle, onUnreadable)
 }
 
 function x509Bundle(trustDomain: string, der: Uint8Array): Bundle {

@@ -1,7 +1,7 @@
 import type { Bundle } from '../bundles/bundle.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
-import { replaceBundles, type TrustBundles } from './trust-bundles.ts'
+import { replaceBundles, type TrustBundles } from './received-bundles.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
 import type { X509Context } from './x509-context.ts'

@@ -1,9 +1,8 @@
 import { parseJwtBundle } from '../bundles/bundle-document.ts'
-import { parseTrustDomain } from '../ids/spiffe-id.ts'
 import type { JWTBundlesResponse, JWTSVIDResponse } from '../protocol/workload-api.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import { type JwtSvid, parseJwtSvidUnverified } from '../svids/jwt-svid.ts'
-import type { TrustBundles } from './x509-context.ts'
+import { readBundles, type TrustBundles, throwUnreadable } from './received-bundles.ts'
 
 /** @throws SpiffeError `invalid_svid`; `no_identity` when there is none in it */
 export function readJwtSvids(response: JWTSVIDResponse): JwtSvid[] {
@@ -18,11 +17,6 @@ export function readJwtSvids(response: JWTSVIDResponse): JwtSvid[] {
 }
 
 /** @throws SpiffeError `invalid_bundle`, `invalid_spiffe_id` */
-export function readJwtBundles(response: JWTBundlesResponse): TrustBundles {
-  return new Map(
-    Object.entries(response.bundles).map(([name, json]) => {
-      const trustDomain = parseTrustDomain(name)
-      return [trustDomain, parseJwtBundle(trustDomain, json)]
-    }),
-  )
+export function readJwtBundles(response: JWTBundlesResponse, onUnreadable = throwUnreadable): TrustBundles {
+  return readBundles(response.bundles, parseJwtBundle, onUnreadable)
 }

@@ -12,21 +12,21 @@ export interface MightierClient {
 }
 
 /**
- * Whoever can have a certificate made with the name by which an administrating client is known becomes that client, so
- * making one takes every scope of the admin API that this client holds.
- * @param isNamed whether what is made would be taken for that client's
+ * Whoever can have something made by which an administrating client is known becomes that client, so making it takes
+ * every scope of the admin API that this client holds.
+ * @param isMeant whether what is made would be taken for that client's
  * @throws Problem `insufficient_scope`
  */
-export async function requireHeldOfNamed(
+export async function requireHeldOfClients(
   database: Database,
   administrator: Administrator,
-  isNamed: (client: MightierClient) => boolean | Promise<boolean>,
+  isMeant: (client: MightierClient) => boolean | Promise<boolean>,
 ): Promise<void> {
   const { holds } = administrator
   if (holds === undefined) return
   for (const client of await namedAdministrators(database)) {
     const isMightier = client.scopes.some((scope) => !holds.includes(scope))
-    if (isMightier && (await isNamed(client))) requireHeld(client.scopes, administrator)
+    if (isMightier && (await isMeant(client))) requireHeld(client.scopes, administrator)
   }
 }
 

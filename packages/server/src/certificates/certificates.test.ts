@@ -151,4 +151,22 @@ describeStores('plain certificates', (kind) => {
     expect((await server.call('POST', '/certificates', order, { token })).status).toBe(201)
     expect((await server.call('POST', '/certificates', order, { token: other.token })).status).toBe(403)
   })
+
+  it('make nobody an administrator who is not: what names one takes his own scopes', async () => {
+    await server.call('POST', '/clients', { id: 'chief', tls_client_auth: { subject_dn: 'CN=chief' } })
+    await server.call('POST', '/clients', { id: 'host', tls_client_auth: { san_dns: 'admin.example.org' } })
+    await server.call('POST', '/clients', { id: 'worker', tls_client_auth: { subject_dn: 'CN=worker' } })
+    const grants = (id: string) => `/clients/${id}/grants/${encodeURIComponent('urn:countersign:admin')}`
+    for (const id of ['chief', 'host']) await server.call('PUT', grants(id), { scopes: ['keys:write'] })
+    const { token } = await server.administrator('narrow', ['certificates:write'])
+    const wide = await server.administrator('wide', ['certificates:write', 'keys:write'])
+    const ask = async (order: object, holder = token) =>
+      (await server.call('POST', '/certificates', { csr: newRequest().csr, ...order }, { token: holder })).status
+    expect(await ask({ usage: 'client', common_name: 'chief' })).toBe(403)
+    expect(await ask({ usage: 'both', common_name: 'chief', dns_names: ['a.example.org'] })).toBe(403)
+    expect(await ask({ usage: 'both', dns_names: ['b.example.org', 'ADMIN.example.org'] })).toBe(403)
+    expect(await ask({ usage: 'client', common_name: 'chief' }, wide.token)).toBe(201)
+    expect(await ask({ usage: 'server', dns_names: ['admin.example.org'] })).toBe(201)
+    expect(await ask({ usage: 'client', common_name: 'worker' })).toBe(201)
+  })
 })

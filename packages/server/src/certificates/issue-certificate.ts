@@ -9,14 +9,13 @@ import {
 import { z } from 'zod'
 import { type Administrator, actorOf } from '../admin/administrator.ts'
 import { exactly, line, time, toTime } from '../admin/fields.ts'
-import { requireHeldOfNamed } from '../admin/mightier-clients.ts'
 import { invalid } from '../admin/request-validation.ts'
 import type { Authority } from '../authority.ts'
 import { newSerialNumber } from '../certificate-authorities/make-authority.ts'
 import { backdatedSeconds } from '../certificate-authorities/sign-x509-svid.ts'
 import { signedUntil } from '../certificate-authorities/signed-until.ts'
-import { hasName } from '../client-auth/tls-client-auth.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
+import { requireHeldOfNamed } from './require-held-of-named.ts'
 
 const day = 86_400
 const longestSeconds = 90 * day
@@ -77,12 +76,7 @@ export async function issueCertificate(
     extendedKeyUsage: usage === 'both' ? ['server', 'client'] : [usage],
     ...(commonName !== undefined && { subject: { commonName } }),
   })
-  const leaf = parseCertificate(der)
-  await requireHeldOfNamed(
-    authority.store.database,
-    administrator,
-    ({ tlsClientAuth }) => tlsClientAuth !== undefined && hasName(leaf, tlsClientAuth),
-  )
+  await requireHeldOfNamed(parseCertificate(der), authority.store.database, administrator)
   // Durable before the certificate leaves.
   await authority.audit.record({
     ...actorOf(administrator),

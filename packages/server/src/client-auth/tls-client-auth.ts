@@ -34,6 +34,7 @@ export const tlsClientAuth: ClientAuthMethod = {
   },
 }
 
+/** Whether a certificate has the name that a client is known by. */
 export function hasName(leaf: Certificate, { name, value }: TlsClientAuth): boolean {
   switch (name) {
     case 'subject_dn':

@@ -1,7 +1,7 @@
 import { matchesSpiffePattern } from '@countersign/spiffe'
 import { sql } from 'kysely'
 import type { Administrator } from '../admin/administrator.ts'
-import { requireHeldOfNamed } from '../admin/mightier-clients.ts'
+import { requireHeldOfClients } from '../admin/mightier-clients.ts'
 import type { Database } from '../storage/store.ts'
 
 interface Identity {
@@ -20,7 +20,7 @@ export async function requireHeldOfIdentities(
   administrator: Administrator,
 ): Promise<void> {
   let identities: Identity[] | undefined
-  await requireHeldOfNamed(database, administrator, async ({ spiffeIds, tlsClientAuth }) => {
+  await requireHeldOfClients(database, administrator, async ({ spiffeIds, tlsClientAuth }) => {
     identities ??= [identity, ...(await identitiesBelow(database, identity.spiffeId))]
     const dnsName = tlsClientAuth?.name === 'san_dns' ? tlsClientAuth.value.toLowerCase() : undefined
     return identities.some(

@@ -290,6 +290,20 @@ describeStores('federation', (kind) => {
     })
   })
 
+  it('makes nobody an administrator who is not: an administrating client of that trust domain takes its scopes', async () => {
+    await server.call('POST', '/clients', { id: 'foreign', spiffe_ids: ['spiffe://other.org/chief'] })
+    await server.call('PUT', `/clients/foreign/grants/${encodeURIComponent('urn:countersign:admin')}`, {
+      scopes: ['keys:write'],
+    })
+    const narrow = await server.administrator('narrow', ['trust_bundles:write'])
+    const wide = await server.administrator('wide', ['trust_bundles:write', 'keys:write'])
+    const put = async ({ token }: { token: string }, name = 'other.org') =>
+      (await server.call('PUT', `/trust-bundles/${name}`, { bundle: { keys: [] } }, { token })).status
+    expect(await put(narrow)).toBe(403)
+    expect(await put(narrow, 'third.org')).toBe(201)
+    expect(await put(wide)).toBe(201)
+  })
+
   it('is shown and changed only by whom it was granted', async () => {
     const reader = await server.administrator('reader', ['trust_bundles:read'])
     const other = await server.administrator('other', ['certificate_authorities:write'])

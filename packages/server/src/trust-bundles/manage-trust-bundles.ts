@@ -9,6 +9,7 @@ import type { TrustBundleRow } from '../storage/workload-identity-tables.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
 import { type AcceptedBundle, acceptBundle, BundleRefused } from './accept-bundle.ts'
 import { numbersOf, summaryOf, targetOf } from './refresh-bundles.ts'
+import { requireHeldOfForeign } from './require-held-of-foreign.ts'
 import type { NewTrustBundle } from './trust-bundle.ts'
 
 /** @throws Problem `not_found` */
@@ -25,7 +26,7 @@ export async function findTrustBundle(database: Database, trustDomain: string): 
 /**
  * Says how another trust domain's bundle is got: by hand, from an endpoint, or both. A bundle that is known already stays
  * unless another one is given.
- * @throws Problem `invalid`, `stale_bundle`
+ * @throws Problem `invalid`, `stale_bundle`, `insufficient_scope`
  */
 export async function setTrustBundle(
   text: string,
@@ -45,6 +46,7 @@ export async function setTrustBundle(
       detail: { endpoint_url: endpoint.endpoint_url, ...(accepted && summaryOf(accepted)) },
     }),
     change: async (transaction, now) => {
+      await requireHeldOfForeign(transaction, trustDomain, administrator)
       before = await transaction
         .selectFrom('trust_bundles')
         .selectAll()

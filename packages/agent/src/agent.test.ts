@@ -163,7 +163,7 @@ describe('a data directory', () => {
     await first.agent.start()
     const id = first.agent.status().spiffe_id
     await first.agent.stop()
-    const second = testAgent(server, { dataDirectory, node: { joinToken: 'spent' } })
+    const second = testAgent(server, { dataDirectory, node: { joinTokenFile: '/removed/since' } })
     await second.agent.start()
     await second.agent.ready
     expect(second.agent.status().spiffe_id).toBe(id)

@@ -109,6 +109,19 @@ describe('a join token', () => {
       expect(() => joinToken(token)).toThrow(/join token/)
   })
 
+  it('is read from its file when the node attests itself, and not before', async () => {
+    const file = join(testFolder(), 'token')
+    const attestor = joinToken({ file })
+    await expect(attestor.payload()).rejects.toMatchObject({
+      code: 'invalid_configuration',
+      message: expect.stringMatching(/no stored identity.*node token create/),
+    })
+    writeFileSync(file, 'a token\n')
+    await expect(attestor.payload()).rejects.toThrow(/holds no join token/)
+    writeFileSync(file, 'from-a-file\n')
+    expect((await attestor.payload()).toString()).toBe('from-a-file')
+  })
+
   it('is not shown in any message or log', async () => {
     const server = await testServer()
     server.failures.set('attestAgent', { code: status.UNAVAILABLE, details: 'away' })

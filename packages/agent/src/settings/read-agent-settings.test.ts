@@ -59,7 +59,7 @@ attestors:
     writeFileSync(token, 'from-a-file\n')
     const { COUNTERSIGN_AGENT_NODE_JOIN_TOKEN: _token, ...rest } = enough
     const options = await readAgentSettings({ environment: { ...rest, COUNTERSIGN_AGENT_NODE_JOIN_TOKEN_FILE: token } })
-    expect(options.node).toEqual({ joinToken: 'from-a-file' })
+    expect(options.node).toEqual({ joinTokenFile: token })
   })
 
   it('name each unknown or malformed one with its place and the nearest right one', async () => {

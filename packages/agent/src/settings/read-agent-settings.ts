@@ -123,14 +123,15 @@ function bootstrap(settings: Settings): Bootstrap {
 
 function nodeCredential(settings: Settings, file: string | undefined): NodeCredential | undefined {
   const token = settings.text('node.join_token')
+  const joinTokenFile = settings.text('node.join_token_file')
   const certificateFile = settings.text('node.x509pop.cert_file')
   const keyFile = settings.text('node.x509pop.key_file')
   const cluster = settings.text('node.k8s_psat.cluster')
   const tokenFile = settings.text('node.k8s_psat.token_file') ?? '/var/run/secrets/tokens/countersign-agent'
-  const ways = [token, certificateFile ?? keyFile, cluster].filter((given) => given !== undefined)
+  const ways = [token, joinTokenFile, certificateFile ?? keyFile, cluster].filter((given) => given !== undefined)
   if (ways.length > 1) {
     settings.problem(
-      token !== undefined ? 'node.join_token' : 'node.k8s_psat.cluster',
+      ['node.join_token', 'node.join_token_file'].find((name) => settings.text(name)) ?? 'node.k8s_psat.cluster',
       'is one of several ways to attest this node; keep one',
     )
     return undefined
@@ -143,6 +144,7 @@ function nodeCredential(settings: Settings, file: string | undefined): NodeCrede
       )
     return { joinToken: token }
   }
+  if (joinTokenFile !== undefined) return { joinTokenFile }
   if (cluster !== undefined) return { k8sPsat: { cluster, tokenFile } }
   if (certificateFile === undefined && keyFile === undefined) return undefined
   if (certificateFile === undefined)

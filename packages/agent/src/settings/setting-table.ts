@@ -21,6 +21,7 @@ export const agentSettings: readonly Setting[] = [
   setting('bootstrap.bundle_url_ca_file', 'path', "certificates (PEM) to judge that URL by, instead of the system's"),
   setting('bootstrap.insecure', 'switch', 'believe whatever server answers first; for trying out only'),
   setting('node.join_token', 'text', 'attest this node by a token from the server, once'),
+  setting('node.join_token_file', 'path', 'the same in a file of its own, read when this node attests itself'),
   setting('node.x509pop.cert_file', 'path', 'attest this node by a certificate (PEM, with its chain)'),
   setting('node.x509pop.key_file', 'path', 'the key of that certificate (PEM)'),
   setting('node.k8s_psat.cluster', 'text', 'attest this node by its service account in this cluster'),

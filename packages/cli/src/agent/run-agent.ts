@@ -1,8 +1,6 @@
 import { resolve } from 'node:path'
 import { createAgent, readAgentSettings } from '@countersign/agent'
 import pino from 'pino'
-import { CliError } from '../cli-error.ts'
-import { readText } from '../read-text.ts'
 
 type Flags = readonly (readonly [setting: string, value: string | boolean | undefined])[]
 
@@ -23,7 +21,7 @@ export async function runAgent({
   const options = await readAgentSettings({
     ...(file !== undefined && { file: resolve(file) }),
     environment,
-    flags: Object.fromEntries(await Promise.all(flags.map(readFlag))),
+    flags: Object.fromEntries(flags.map(readFlag)),
   })
   const log = pino({ base: undefined })
   const agent = createAgent({ ...options, log })
@@ -36,14 +34,8 @@ export async function runAgent({
   return { close: () => agent.stop() }
 }
 
-/** Paths count from here; a token does not stand among the arguments, where everybody on the machine could read it. */
-async function readFlag([setting, value]: Flags[number]): Promise<[string, unknown]> {
+/** Paths count from here. */
+function readFlag([setting, value]: Flags[number]): [string, unknown] {
   if (typeof value !== 'string') return [setting, value]
-  if (setting === 'node.join_token') {
-    const token = (await readText(value, 'a join token')).trim()
-    if (token === '')
-      throw new CliError(`${value} is empty; it should hold a join token: countersign node token create`)
-    return [setting, token]
-  }
   return [setting, /(_file|_dir|socket)$/.test(setting) ? resolve(value) : value]
 }

@@ -10,7 +10,7 @@ const flags = [
   ['bootstrap.bundle_file', '--bootstrap-bundle-file <file>', 'by what it is first judged: PEM or a bundle document'],
   ['bootstrap.bundle_url', '--bootstrap-bundle-url <url>', 'the same from a URL, https or on this machine'],
   ['bootstrap.insecure', '--bootstrap-insecure', 'believe whoever answers first; for trying out only'],
-  ['node.join_token', '--node-join-token-file <file>', 'attest this node by the join token in it, once'],
+  ['node.join_token_file', '--node-join-token-file <file>', 'attest this node by the join token in it, once'],
   ['node.x509pop.cert_file', '--node-x509pop-cert-file <file>', 'attest this node by a certificate'],
   ['node.x509pop.key_file', '--node-x509pop-key-file <file>', 'and its key'],
   ['node.k8s_psat.cluster', '--node-k8s-psat-cluster <name>', 'attest this node by its service account there'],

@@ -9,12 +9,14 @@ interface Explanation {
   gid: number
   path?: string
   selectors: string[]
+  problems: string[]
   entries: {
     id: string
     spiffe_id: string
     matched: boolean
     missing_selectors: string[]
     policy_failures: string[]
+    problem: string | null
   }[]
 }
 
@@ -32,6 +34,7 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
   ])
   writeLine(`\n${paint('bold', 'What the agent sees')}`)
   for (const selector of explanation.selectors) writeLine(`  ${printable(selector)}`)
+  for (const problem of explanation.problems) writeLine(`  ${paint('yellow', 'not known:')} ${printable(problem)}`)
   writeLine(`\n${paint('bold', 'Entries of this node')}`)
   const nearestFirst = explanation.entries.toSorted((one, other) => faultsOf(one) - faultsOf(other))
   for (const entry of nearestFirst) printEntry(entry)
@@ -48,6 +51,7 @@ function printEntry(entry: ExplainedEntry): void {
   writeLine(`  ${sign} ${printable(entry.spiffe_id)}  ${paint('dim', entry.id)}`)
   for (const selector of entry.missing_selectors) writeLine(`      not seen: ${printable(selector)}`)
   for (const failure of entry.policy_failures) writeLine(`      policy: ${printable(failure)}`)
+  if (entry.problem) writeLine(`      the server does not sign for it: ${printable(entry.problem)}`)
 }
 
 function isGiven({ matched, policy_failures }: ExplainedEntry): boolean {

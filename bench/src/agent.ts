@@ -31,6 +31,8 @@ export async function benchAgent(): Promise<Figure[]> {
     },
   )
   try {
+    const bundle = await fetch('http://localhost:18997/spiffe/bundle')
+    writeFileSync(join(folder, 'bundle.json'), await bundle.text())
     const start = () => startAgent(folder, node, server.nodeApi?.port as number)
     await (await start()).stop()
     const agent = await start()
@@ -109,7 +111,7 @@ async function startAgent(
     environment: {
       COUNTERSIGN_AGENT_SERVER: `127.0.0.1:${port}`,
       COUNTERSIGN_AGENT_TRUST_DOMAIN: trustDomain,
-      COUNTERSIGN_AGENT_BOOTSTRAP_BUNDLE_URL: 'http://localhost:18997/spiffe/bundle',
+      COUNTERSIGN_AGENT_BOOTSTRAP_BUNDLE_FILE: join(folder, 'bundle.json'),
       COUNTERSIGN_AGENT_NODE_X509POP_CERT_FILE: node.certificateFile,
       COUNTERSIGN_AGENT_NODE_X509POP_KEY_FILE: node.keyFile,
       COUNTERSIGN_AGENT_SOCKET: join(folder, 'agent.sock'),

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:tls'
-import { guardedFetch } from '@countersign/outbound'
 import { type Certificate, parseBundleDocument, parsePemCertificates } from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import { callDeadlineMilliseconds, peerChain, type ServerTrust, serverId } from './server-connection.ts'
@@ -38,6 +37,8 @@ async function fetchAnchors(
   trustDomain: string,
 ): Promise<readonly Certificate[]> {
   const { hostname } = new URL(bootstrap.bundleUrl)
+  // Most nodes have the bundle in a file and need no HTTP client in their memory.
+  const { guardedFetch } = await import('@countersign/outbound')
   try {
     const answer = await guardedFetch(bootstrap.bundleUrl, {
       allowHttp: isLoopback(hostname),

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { spareMemory } from '../agent/spare-memory.ts'
 import { leaf } from '../command.ts'
 import { serveUntilSignal } from '../serve-until-signal.ts'
 
@@ -30,6 +31,7 @@ export function agentCommand(program: Command, description: string): void {
   )
   for (const [, flag, what] of flags) agent.option(flag, what)
   agent.action(async (options: Record<string, string | boolean | undefined>) => {
+    spareMemory()
     const { runAgent } = await import('../agent/run-agent.ts')
     const given = flags.map(([name, flag]) => [name, options[optionOf(flag)]] as const)
     await serveUntilSignal(() => runAgent({ config: options.config as string | undefined, flags: given }))

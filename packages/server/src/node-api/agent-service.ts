@@ -14,6 +14,7 @@ import { toWireId } from './wire-ids.ts'
 
 const answerMilliseconds = 30_000
 const longestVersion = 255
+const longestType = 64
 /** An attestation of ours takes one challenge. */
 const mostChallenges = 4
 
@@ -109,7 +110,8 @@ async function attest(
     const refusal = error instanceof AttestationError ? refusalOf(error) : error
     if (refusal instanceof RpcError) {
       const reason = (error as Error).message
-      await context.audit.record({ type: 'node.refused', outcome: 'failure', address, method: type, reason })
+      const method = type.slice(0, longestType)
+      await context.audit.record({ type: 'node.refused', outcome: 'failure', address, method, reason })
     }
     throw refusal
   }

@@ -14,7 +14,7 @@ export function bundleService(context: NodeApiContext): BundleServer {
   return {
     // An agent asks for it on the connection on which it attested itself, where it is still nobody.
     getBundle: unary(rules, async ({ outputMask }, { connection }) => {
-      if (!connection.peer) await limits.anonymousCall(connection.address)
+      await limits.anyCall(connection)
       return ownBundle(ca, outputMask)
     }),
     getFederatedBundle: unary(rules, async (request, caller) => {

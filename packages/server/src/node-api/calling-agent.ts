@@ -23,7 +23,7 @@ export async function requireAgent(caller: Caller, context: NodeApiContext): Pro
   if (!peer) throw new RpcError(status.UNAUTHENTICATED, 'this call needs the SVID of an agent')
   const now = context.now()
   const id = peer.id.toString()
-  if (!peer.id.path.startsWith('/spire/agent/')) throw permissionDenied('only agents may call this')
+  if (!peer.isAgent) throw permissionDenied('only agents may call this')
   if (peer.leaf.notAfter <= now) throw denied('AGENT_EXPIRED')
   const { serialNumber } = peer.leaf
   const standing = await context.nodes.use(id, serialNumber)

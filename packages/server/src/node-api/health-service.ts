@@ -8,7 +8,7 @@ import { RpcError } from './rpc-error.ts'
 export function healthService({ rules, limits, ca }: NodeApiContext): HealthServer {
   return {
     check: unary(rules, async ({ service }, { connection }) => {
-      if (!connection.peer) await limits.anonymousCall(connection.address)
+      await limits.anyCall(connection)
       if (service !== '') throw new RpcError(status.NOT_FOUND, 'the health of this service is not known')
       try {
         ca.issuer()

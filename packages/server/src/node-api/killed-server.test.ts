@@ -69,14 +69,14 @@ it('has recorded every SVID that it gave when it is killed in the middle of it, 
     } else {
       const before = given.size
       const loading = load(server, identity, entryId, given)
-      await expect.poll(() => given.size, { timeout: 30_000 }).toBeGreaterThan(before + 100)
+      await expect.poll(() => given.size, { timeout: 60_000 }).toBeGreaterThan(before + 50)
       server.child.kill('SIGKILL')
       await loading
     }
     server.child.kill('SIGKILL')
     if (server.child.signalCode === null) await once(server.child, 'exit')
   }
-  expect(given.size).toBeGreaterThan(200)
+  expect(given.size).toBeGreaterThan(100)
   const store = await openStore(databaseUrl)
   const rows = await store.database
     .selectFrom('audit_events')
@@ -86,7 +86,7 @@ it('has recorded every SVID that it gave when it is killed in the middle of it, 
   const recorded = new Set(rows.map(({ event }) => JSON.parse(event).detail.serial_number))
   expect([...given].filter((serial) => !recorded.has(serial))).toEqual([])
   await store.close()
-}, 60_000)
+}, 240_000)
 
 async function addEntry(parentId: string): Promise<string> {
   const authority = await openAuthority({

@@ -9,6 +9,7 @@ import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
+import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import { agentService } from './agent-service.ts'
 import { bundleService } from './bundle-service.ts'
 import type { NodeApiContext, SvidLifetimes } from './context.ts'
@@ -93,7 +94,7 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     identity: ownSvid.identity,
     authenticate: (chain) =>
       authenticate(chain, { get: (name) => (name === trustDomain ? ca.bundle() : undefined) }, authority.now()),
-    onConnection: (socket, { peer }) => (peer ? agents : strangers).inject(socket),
+    onConnection: (socket, { peer }) => (peer?.isAgent ? agents : strangers).inject(socket),
     ...(options.bounds && { bounds: options.bounds }),
   })
   const renewIfDue = async () => {
@@ -103,9 +104,13 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
       onError("renewing the server's own SVID", error)
     }
   }
+  let trusted = authoritiesOf(ca)
   const stopFollowing = ca.onChange(() => {
     listener.renewIdentity()
-    listener.authenticateAgain()
+    const before = trusted
+    trusted = authoritiesOf(ca)
+    // What came beside the others takes nobody's trust away.
+    if (before.some((authority) => !trusted.includes(authority))) void listener.authenticateAgain()
     void renewIfDue()
   })
   const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
@@ -146,7 +151,12 @@ function authenticate(chain: readonly Buffer[], bundles: BundleSet, now: number)
   const certificates = chain.map((der) => parseCertificate(der))
   const [leaf] = certificates
   if (!leaf) throw new Error('there is no certificate')
-  return { id: verifyX509Svid(certificates, bundles, now), chain: certificates, leaf }
+  const id = verifyX509Svid(certificates, bundles, now)
+  return { id, chain: certificates, leaf, isAgent: id.path.startsWith('/spire/agent/') }
+}
+
+function authoritiesOf(ca: CaAuthority): readonly string[] {
+  return ca.bundle().x509Authorities.map(({ der }) => der.toString('base64'))
 }
 
 /** An agent asks for up to 500 certificates at once; a request of the largest key that we sign has 2 KB. */
@@ -162,7 +172,7 @@ function agentBounds(connectionMilliseconds: number): ChannelOptions {
   }
 }
 
-/** What nobody stands for gets little time and memory. */
+/** Who is no agent gets little time and memory. */
 const strangerBounds: ChannelOptions = {
   'grpc.max_connection_age_ms': 60_000,
   'grpc.max_connection_age_grace_ms': 30_000,

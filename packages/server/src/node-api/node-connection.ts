@@ -16,6 +16,8 @@ export interface NodePeer {
   /** As it was given, leaf first */
   readonly chain: readonly Certificate[]
   readonly leaf: Certificate
+  /** By its ID; whether it is attested is another question */
+  readonly isAgent: boolean
 }
 
 /** Far more than any chain of ours has. */

@@ -1,10 +1,11 @@
 import { addressKey, type RateLimit, type RateLimiter } from '@countersign/limits'
 import { status } from '@grpc/grpc-js'
+import type { NodeConnection } from './node-connection.ts'
 import { RpcError } from './rpc-error.ts'
 
 export interface NodeLimitSettings {
   attestationsPerAddress: RateLimit
-  /** Of those who show no certificate, other than attestations */
+  /** Of those who are no agents, other than attestations */
   anonymousCallsPerAddress: RateLimit
   callsPerNode: RateLimit
   svidsPerNode: RateLimit
@@ -22,7 +23,8 @@ export const defaultNodeLimits: NodeLimitSettings = {
 /** Each throws RpcError RESOURCE_EXHAUSTED, or LimitsError `store_unavailable`. */
 export interface NodeLimits {
   attestation(address: string): Promise<void>
-  anonymousCall(address: string): Promise<void>
+  /** One that needs no identity: counted for the agent, or for the address of who is none */
+  anyCall(connection: Pick<NodeConnection, 'peer' | 'address'>): Promise<void>
   call(agentId: string, address: string): Promise<void>
   svids(agentId: string, count: number, address: string): Promise<void>
 }
@@ -41,7 +43,10 @@ export function createNodeLimits(
   }
   return {
     attestation: (address) => take(settings.attestationsPerAddress, addressKey(address), address),
-    anonymousCall: (address) => take(settings.anonymousCallsPerAddress, addressKey(address), address),
+    anyCall: ({ peer, address }) =>
+      peer?.isAgent
+        ? take(settings.callsPerNode, peer.id.toString(), address)
+        : take(settings.anonymousCallsPerAddress, addressKey(address), address),
     call: (agentId, address) => take(settings.callsPerNode, agentId, address),
     svids: (agentId, count, address) => take(settings.svidsPerNode, agentId, address, count),
   }
@@ -49,7 +54,7 @@ export function createNodeLimits(
 
 export const noNodeLimits: NodeLimits = {
   attestation: async () => {},
-  anonymousCall: async () => {},
+  anyCall: async () => {},
   call: async () => {},
   svids: async () => {},
 }

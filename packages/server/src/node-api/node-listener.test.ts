@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { toPem } from '@countersign/spiffe'
 import { afterEach, expect, it } from 'vitest'
 import {
   ask,
   attestByToken,
   connect,
+  forgedIdentity,
   newKey,
   refusal,
   startTestNodeServer,
@@ -79,12 +81,18 @@ it('takes only so many new connections of one address in a time (83)', async () 
   expect(closed.filter((each) => !each)).toHaveLength(5)
 })
 
-it("has few places for those who show no certificate, and none of them is an agent's", async () => {
-  server = await startTestNodeServer({ nodeApi: { bounds: { anonymousPerAddress: 3 } } })
+it("has few places for who is no agent, be it with a certificate, and none of them is an agent's", async () => {
+  server = await startTestNodeServer({ nodeApi: { bounds: { strangersPerAddress: 3 } } })
   const agent = await attestByToken(server)
   const strangers = Array.from({ length: 3 }, () => tls())
   await Promise.all(strangers.map((socket) => once(socket, 'secureConnect')))
   expect(await isClosed(tls())).toBe(true)
+  const workload = forgedIdentity(server, { uris: ['spiffe://example.org/billing'] })
+  const pem = {
+    key: workload.key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: toPem(workload.svid.certChain[0] as Buffer),
+  }
+  expect(await isClosed(tls(pem))).toBe(true)
   const client = connect(server.address, server.roots(), agent)
   expect((await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })).trustDomain).toBe('example.org')
   client.close()
@@ -175,4 +183,18 @@ it('survives what is no TLS, no HTTP/2, and no gRPC (83)', async () => {
     await expect.poll(() => socket.closed, { timeout: 10_000 }).toBe(true)
   }
   expect(await getBundle()).toBe('example.org')
+})
+
+it('lets one agent have a few connections, not all that there are', async () => {
+  server = await startTestNodeServer({ nodeApi: { bounds: { perAgent: 4 } } })
+  const [greedy, other] = [await attestByToken(server), await attestByToken(server)]
+  const pem = {
+    key: greedy.key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: toPem(greedy.svid.certChain[0] as Buffer),
+  }
+  const closed = await Promise.all(Array.from({ length: 10 }, () => isClosed(tls(pem))))
+  expect(closed.filter((each) => !each)).toHaveLength(4)
+  const client = connect(server.address, server.roots(), other)
+  await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
+  client.close()
 })

@@ -1,6 +1,6 @@
 import { constants, type KeyObject } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
 import { type NodeConnection, type NodePeer, nameSocket, presentedChain } from './node-connection.ts'
@@ -24,9 +24,10 @@ export interface NodeListenerOptions {
 
 export interface ConnectionBounds {
   connections: number
-  /** Of those, connections without a certificate */
-  anonymous: number
-  anonymousPerAddress: number
+  /** Of those, connections of who is no agent */
+  strangers: number
+  strangersPerAddress: number
+  perAgent: number
   /** Handshakes under way */
   handshakes: number
   handshakesPerAddress: number
@@ -39,22 +40,27 @@ export interface ConnectionBounds {
 
 const defaultBounds: ConnectionBounds = {
   connections: 10_000,
-  anonymous: 1_000,
-  anonymousPerAddress: 64,
+  strangers: 1_000,
+  // Half: a whole site that joins at once may stand behind one address, and must not keep the others out.
+  strangersPerAddress: 500,
+  perAgent: 32,
   handshakes: 1_024,
-  handshakesPerAddress: 64,
+  handshakesPerAddress: 512,
   handshakeMilliseconds: 10_000,
   partingMilliseconds: 10_000,
   // A thousand agents behind one address, all at once after an outage.
   perAddress: { name: 'node_connections', quota: 100, windowSeconds: 1, burst: 2_000 },
 }
 
+/** So many chains are judged before others get their turn. */
+const lookedAtOnce = 32
+
 export interface NodeListener {
   listen(host: string, port: number): Promise<{ address: string; port: number }>
   /** New connections see the new identity; live ones stay as they are. */
   renewIdentity(): void
   /** Looks at every live connection again: whose chain is no longer good loses it. */
-  authenticateAgain(): void
+  authenticateAgain(): Promise<void>
   connectionOf(name: string): NodeConnection | undefined
   readonly size: number
   /** How many connections have shaken hands since the start */
@@ -76,7 +82,8 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
   const live = new Map<string, Live>()
   const sockets = new Set<Socket>()
   const handshakes = new Counts()
-  const anonymous = new Counts()
+  const strangers = new Counts()
+  const agents = new Counts()
   const shaking = new Map<string, { address: string; shaken: () => void }>()
   const limiter = createMemoryRateLimiter({ maximumKeys: 10_000 })
   let made = 0
@@ -134,7 +141,10 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
       socket.destroy()
       return
     }
-    if (!peer && !countAnonymous(socket, addressKey(address))) return
+    const isCounted = peer?.isAgent
+      ? count(socket, agents, peer.id.toString(), { all: bounds.connections, one: bounds.perAgent })
+      : count(socket, strangers, addressKey(address), { all: bounds.strangers, one: bounds.strangersPerAddress })
+    if (!isCounted) return
     const name = `node-connection-${++made}`
     const connection: NodeConnection = { name, address, peer }
     nameSocket(socket, name)
@@ -143,12 +153,12 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     options.onConnection(socket, connection)
   }
 
-  function countAnonymous(socket: TLSSocket, key: string): boolean {
-    if (anonymous.total >= bounds.anonymous || anonymous.of(key) >= bounds.anonymousPerAddress) {
+  function count(socket: TLSSocket, counts: Counts, key: string, most: { all: number; one: number }): boolean {
+    if (counts.total >= most.all || counts.of(key) >= most.one) {
       socket.destroy()
       return false
     }
-    socket.once('close', anonymous.add(key))
+    socket.once('close', counts.add(key))
     return true
   }
 
@@ -166,9 +176,12 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     renewIdentity() {
       tls.setSecureContext(secureContext(options.identity()))
     },
-    authenticateAgain() {
-      for (const { socket, connection } of live.values()) {
+    async authenticateAgain() {
+      let looked = 0
+      for (const { socket, connection } of [...live.values()]) {
         if (!connection.peer) continue
+        looked += 1
+        if (looked % lookedAtOnce === 0) await turn()
         try {
           options.authenticate(connection.peer.chain.map(({ der }) => der))
         } catch {

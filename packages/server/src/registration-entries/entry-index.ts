@@ -25,7 +25,9 @@ interface Subtree {
   entries: readonly RegistrationEntry[]
   /** Every SPIFFE ID whose children were looked at, those without children too */
   parents: ReadonlySet<string>
-  /** When the next of them expires, seconds since the epoch */
+  /** Seconds since the epoch; a clock that was put back is asked again */
+  madeAt: number
+  /** When the next of them expires */
   validUntil: number
 }
 
@@ -56,7 +58,7 @@ export class EntryIndex {
   #remembered = 0
 
   /** By agent, for those with entries in several subtrees: good while these are the same */
-  readonly #unions = new LRUCache<string, { of: readonly Subtree[]; entries: readonly RegistrationEntry[] }>({
+  readonly #unions = new LRUCache<string, { of: readonly WeakRef<Subtree>[]; entries: readonly RegistrationEntry[] }>({
     maxSize: mostRemembered,
     sizeCalculation: ({ entries }) => entries.length + 1,
   })
@@ -93,11 +95,12 @@ export class EntryIndex {
     const subtrees = this.#subtreesOf(agent, options)
     if (subtrees.length < 2) return subtrees[0]?.entries ?? nothing
     const known = this.#unions.get(agent.id)
-    if (known?.of.length === subtrees.length && known.of.every((subtree, index) => subtree === subtrees[index])) {
+    if (known?.of.length === subtrees.length && known.of.every((of, index) => of.deref() === subtrees[index])) {
       return known.entries
     }
     const entries = unionOf(subtrees)
-    if (entries.length <= longestUnion) this.#unions.set(agent.id, { of: subtrees, entries })
+    const of = subtrees.map((subtree) => new WeakRef(subtree))
+    if (entries.length <= longestUnion) this.#unions.set(agent.id, { of, entries })
     return entries
   }
 
@@ -107,6 +110,11 @@ export class EntryIndex {
     if (!entry || !admits(entry, this.#classOf(options), options.now)) return undefined
     const isBelow = this.#subtreesOf(agent, options).some(({ parents }) => parents.has(entry.parentId))
     return isBelow && !this.#isAlias(entry) ? entry : undefined
+  }
+
+  /** The same for two questions between which no entry has changed, and age made no agent lose one. */
+  stateFor(options: AuthorizationOptions): string {
+    return `${this.#revision} ${this.#classOf(options).key}`
   }
 
   /** The entries that the agent would have, had its node attested itself later than it did. */
@@ -189,7 +197,7 @@ export class EntryIndex {
   #subtree(root: string, agentClass: AgentClass, now: number): Subtree {
     const key = `${agentClass.key} ${root}`
     const known = this.#subtrees.get(key)
-    if (known && now < known.validUntil) return known
+    if (known && known.madeAt <= now && now < known.validUntil) return known
     const subtree = this.#crawl(root, agentClass, now)
     this.#remembered += subtree.entries.length - (known?.entries.length ?? 0)
     if (this.#remembered > mostRemembered || this.#subtrees.size >= mostSubtrees) this.#forget(subtree)
@@ -217,7 +225,7 @@ export class EntryIndex {
         if (entry.expiresAt !== undefined) validUntil = Math.min(validUntil, entry.expiresAt)
       }
     }
-    return { entries, parents, validUntil }
+    return { entries, parents, madeAt: now, validUntil }
   }
 }
 

@@ -60,6 +60,13 @@ describe('name constraints on the trust domain of an ID', () => {
     expect(verdict(forgeLeaf(ca, 'spiffe://other.org/a'), root, ca)).toMatch('does not permit')
   })
 
+  it('do not hold for a CA that only has a new key', () => {
+    const ca = constrained({ permitted: [uri('example.org')] })
+    const own = names({ uris: ['spiffe://other.org'] })
+    const newKey = forgeCa('Constrained', { issuer: ca, extensions: [own] })
+    expect(verdict(forgeLeaf(newKey, 'spiffe://example.org/a'), ca, newKey)).toBe('accepted')
+  })
+
   it('are not loosened by a self-issued leaf', () => {
     const ca = constrained({ permitted: [uri('example.org')] })
     const leaf = forge({ name: 'Constrained', issuer: ca, extensions: [names({ uris: ['spiffe://other.org/a'] })] })

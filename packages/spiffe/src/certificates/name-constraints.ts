@@ -36,8 +36,6 @@ export function constraintBroken(constraints: NameConstraints, names: GeneralNam
   }
   for (const { form, text } of listNames(names)) {
     const allowed = permitted.filter((subtree) => subtree.form === form)
-    const constrained = allowed.length > 0 || excluded.some((subtree) => subtree.form === form)
-    if (!constrained) continue
     if (allowed.length > 0 && !allowed.some((subtree) => isWithin(subtree, text) === 'within')) {
       return `a CA above it does not permit the name ${quoted(text)}`
     }

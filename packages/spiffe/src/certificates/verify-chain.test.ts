@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { boolean, sequence } from '../der/write-der.ts'
+import { contextTag, tags } from '../der/der-reader.ts'
+import { boolean, element, sequence } from '../der/write-der.ts'
 import { codeOf, messageOf } from '../refusal.fixture.ts'
 import { parseCertificate } from './certificate.ts'
 import { extensionIds } from './extensions.ts'
@@ -63,6 +64,19 @@ describe('verifyCertificateChain refuses', () => {
   it('a leaf of another CA, also of one with the same name', () => {
     expect(verdict([leaf], [forgeCa('Other')])).toMatch('no trusted CA has signed')
     expect(verdict([leaf], [forgeCa('Root')])).toMatch('no trusted CA has signed')
+  })
+
+  it('a leaf that names another issuer than the one whose key has signed it', () => {
+    expect(verdict([leaf], [forgeCa('Other', { key: root.key })])).toMatch('no trusted CA has signed')
+  })
+
+  it('a leaf that names another key of its issuer', () => {
+    const keyId = (text: string) => extension(extensionIds.subjectKeyId, element(tags.octetString, Buffer.from(text)))
+    const authority = sequence(element(contextTag(0, 'primitive'), Buffer.from('one')))
+    const extensions = [...leafExtensions('spiffe://example.org/a'), extension(extensionIds.authorityKeyId, authority)]
+    const named = forgeLeaf(root, undefined, { extensions })
+    expect(verdict([named], [forgeCa('Root', { key: root.key, extensions: [keyId('one')] })])).toBe('accepted')
+    expect(verdict([named], [forgeCa('Root', { key: root.key, extensions: [keyId('two')] })])).toMatch('no trusted CA')
   })
 
   it('a chain whose root came along but is not trusted', () => {

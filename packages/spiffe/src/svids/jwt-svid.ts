@@ -39,14 +39,18 @@ const allowed: readonly VerificationAlgorithm[] = [
 ]
 const headerNames = ['alg', 'kid', 'typ']
 
-/** What a JWT-SVID says, none of it verified: for the workload that just got it. Throws `invalid_svid`, `invalid_spiffe_id`. */
+/**
+ * What a JWT-SVID says, none of it verified: for the workload that just got it. Throws `invalid_svid`,
+ * `invalid_spiffe_id`.
+ */
 export function parseJwtSvidUnverified(token: string, hint = ''): JwtSvid {
   return readSvid(parse(token), hint)
 }
 
 /**
- * The JWT-SVID in a token, after all checks of JWT-SVID sections 2 to 4: only the keys of its subject's own trust domain
- * count. Throws `invalid_svid`, `invalid_spiffe_id`, `expired_svid`, and `untrusted_svid` where no such key has signed it.
+ * The JWT-SVID in a token, after all checks of JWT-SVID sections 2 to 4: only the keys of its subject's own trust
+ * domain count. Throws `invalid_svid`, `invalid_spiffe_id`, `expired_svid`, and `untrusted_svid` where no such key has
+ * signed it.
  */
 export function verifyJwtSvid(token: string, rules: JwtSvidRules): JwtSvid {
   const { bundles, now, leewaySeconds = 10 } = rules

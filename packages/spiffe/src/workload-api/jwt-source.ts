@@ -2,9 +2,9 @@ import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
+import { replaceBundles, type TrustBundles } from './received-bundles.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
-import { replaceBundles, type TrustBundles } from './x509-context.ts'
 
 export interface JwtSourceOptions {
   workloadApi?: WorkloadApi

@@ -2,7 +2,9 @@ import { createTestAuthority, type FakeWorkloadApi, startFakeWorkloadApi } from 
 import { createWorkloadApi, type WorkloadApi } from '@countersign/spiffe/workload-api'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
+import { readJwtSvids } from './jwt-answers.ts'
 
 const authority = createTestAuthority('example.org')
 const partner = createTestAuthority('partner.example')
@@ -34,6 +36,21 @@ describe('a workload', () => {
     const { bundles } = await workloadApi.fetchX509Context()
     expect(bundles.get('example.org')?.x509Authorities).toHaveLength(1)
     expect(bundles.get('example.org')?.x509Authorities[0]?.der).toEqual(authority.issuer.certificate.der)
+  })
+
+  it('keeps its own identity where the bundle of a partner cannot be read, and believes nobody of that partner', async () => {
+    const broken = { ...partner.bundle, x509Authorities: [{ der: Buffer.from('no certificate') }] } as unknown as Bundle
+    fake.setFederated([broken])
+    await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_certificate' })
+    const seen: string[][] = []
+    const errors: SpiffeError[] = []
+    const end = workloadApi.watchX509Context(
+      ({ bundles }) => seen.push([...bundles.keys()]),
+      (error) => errors.push(error),
+    )
+    await vi.waitFor(() => expect(seen).toEqual([['example.org']]))
+    expect(errors).toMatchObject([{ code: 'invalid_certificate' }])
+    end()
   })
 
   it('is told of every change while it watches, and of nothing afterwards', async () => {
@@ -110,6 +127,13 @@ describe('a workload that gets no answer', () => {
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
     fake.setSvids([{ ...mine, id: authority.x509Svid('/admin').id }])
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
+  })
+
+  it('takes no JWT-SVID that is for others than were asked for', () => {
+    const svid = authority.jwtSvid('/billing', ['orders'])
+    const response = { svids: [{ spiffeId: 'spiffe://example.org/billing', svid, hint: '' }] }
+    expect(readJwtSvids(response, ['orders'])).toHaveLength(1)
+    expect(() => readJwtSvids(response, ['orders', 'stock'])).toThrow(expect.objectContaining({ code: 'invalid_svid' }))
   })
 
   it('goes on watching after such an answer, and after the agent was away', async () => {

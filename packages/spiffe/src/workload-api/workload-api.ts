@@ -7,14 +7,19 @@ import {
 } from '@grpc/grpc-js'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import { parseSpiffeId } from '../ids/spiffe-id.ts'
-import { SpiffeWorkloadAPIClient, type ValidateJWTSVIDResponse } from '../protocol/workload-api.ts'
+import {
+  type JWTSVIDResponse,
+  SpiffeWorkloadAPIClient,
+  type ValidateJWTSVIDResponse,
+} from '../protocol/workload-api.ts'
 import { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { callError } from './call-error.ts'
 import { readJwtBundles, readJwtSvids } from './jwt-answers.ts'
+import type { OnUnreadable, TrustBundles } from './received-bundles.ts'
 import { grpcTarget } from './socket-address.ts'
 import { watchStream } from './watch.ts'
-import { readX509Bundles, readX509Context, type TrustBundles, type X509Context } from './x509-context.ts'
+import { readX509Bundles, readX509Context, type X509Context } from './x509-context.ts'
 
 export interface WorkloadApiOptions {
   /** `unix:///path/of.sock` or `tcp://ADDRESS:PORT`. Default: SPIFFE_ENDPOINT_SOCKET, else Countersign's own socket. */
@@ -87,10 +92,10 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
 
   function watch<Message>(
     open: () => ClientReadableStream<Message>,
-    onMessage: (message: Message) => void,
+    onMessage: (message: Message, onUnreadable: OnUnreadable) => void,
     onError: (error: SpiffeError) => void = () => {},
   ) {
-    const end = watchStream({ target, open, onMessage, onError })
+    const end = watchStream({ target, open, onMessage: (message: Message) => onMessage(message, onError), onError })
     watching.add(end)
     return () => {
       watching.delete(end)
@@ -106,7 +111,8 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
         'a JWT-SVID needs an audience: the name of whom it will be sent to',
       )
     }
-    return readJwtSvids(await unary((done) => client.fetchJwtsvid(request, metadata, callOptions(), done)))
+    const answer = await unary<JWTSVIDResponse>((done) => client.fetchJwtsvid(request, metadata, callOptions(), done))
+    return readJwtSvids(answer, request.audience)
   }
 
   return {
@@ -114,14 +120,14 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
     watchX509Context: (onUpdate, onError) =>
       watch(
         () => client.fetchX509Svid({}, metadata),
-        (message) => onUpdate(readX509Context(message)),
+        (message, onUnreadable) => onUpdate(readX509Context(message, onUnreadable)),
         onError,
       ),
     fetchX509Bundles: async () => readX509Bundles(await first(client.fetchX509Bundles({}, metadata, callOptions()))),
     watchX509Bundles: (onUpdate, onError) =>
       watch(
         () => client.fetchX509Bundles({}, metadata),
-        (message) => onUpdate(readX509Bundles(message)),
+        (message, onUnreadable) => onUpdate(readX509Bundles(message, onUnreadable)),
         onError,
       ),
     fetchJwtSvid: async (request) => (await fetchJwtSvids(request))[0]!,
@@ -130,7 +136,7 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
     watchJwtBundles: (onUpdate, onError) =>
       watch(
         () => client.fetchJwtBundles({}, metadata),
-        (message) => onUpdate(readJwtBundles(message)),
+        (message, onUnreadable) => onUpdate(readJwtBundles(message, onUnreadable)),
         onError,
       ),
     async validateJwtSvid({ audience, token }) {

@@ -1,12 +1,9 @@
 import { type Bundle, createBundle } from '../bundles/bundle.ts'
 import { parseCertificates } from '../certificates/certificate.ts'
-import { parseTrustDomain } from '../ids/spiffe-id.ts'
 import type { X509BundlesResponse, X509SVIDResponse } from '../protocol/workload-api.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import { parseX509Svid, type X509Svid } from '../svids/x509-svid.ts'
-
-/** The bundles of all trust domains whose members one may believe, by name; each counts for its own trust domain only. */
-export type TrustBundles = ReadonlyMap<string, Bundle>
+import { type OnUnreadable, readBundles, type TrustBundles, throwUnreadable } from './received-bundles.ts'
 
 /** What the Workload API says a workload is and whom it may believe. Each replaces the one before it whole. */
 export interface X509Context {
@@ -16,9 +13,9 @@ export interface X509Context {
 }
 
 /** @throws SpiffeError `invalid_svid`, `invalid_bundle`, `invalid_certificate`; `no_identity` when there is no SVID */
-export function readX509Context(response: X509SVIDResponse): X509Context {
+export function readX509Context(response: X509SVIDResponse, onUnreadable: OnUnreadable = throwUnreadable): X509Context {
   if (response.svids.length === 0) throw new SpiffeError('no_identity', 'the agent answered without any X.509-SVID')
-  const bundles = new Map(readX509Bundles({ bundles: response.federatedBundles, crl: [] }))
+  const bundles = readBundles(response.federatedBundles, x509Bundle, onUnreadable)
   const svids = response.svids.map((message) => {
     const svid = parseX509Svid(message.x509Svid, message.x509SvidKey, message.hint)
     if (svid.id.toString() !== message.spiffeId) {
@@ -32,19 +29,8 @@ export function readX509Context(response: X509SVIDResponse): X509Context {
 }
 
 /** @throws SpiffeError `invalid_bundle`, `invalid_certificate`, `invalid_spiffe_id` */
-export function readX509Bundles(response: X509BundlesResponse): TrustBundles {
-  return new Map(
-    Object.entries(response.bundles).map(([name, der]) => {
-      const trustDomain = parseTrustDomain(name)
-      return [trustDomain, x509Bundle(trustDomain, der)]
-    }),
-  )
-}
-
-/** In place, so that whoever was given `bundles` has the new ones. */
-export function replaceBundles(bundles: Map<string, Bundle>, by: TrustBundles): void {
-  bundles.clear()
-  for (const [trustDomain, bundle] of by) bundles.set(trustDomain, bundle)
+export function readX509Bundles(response: X509BundlesResponse, onUnreadable = throwUnreadable): TrustBundles {
+  return readBundles(response.bundles, x509Bundle, onUnreadable)
 }
 
 function x509Bundle(trustDomain: string, der: Uint8Array): Bundle {

@@ -1,9 +1,10 @@
 import type { Bundle } from '../bundles/bundle.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
+import { replaceBundles, type TrustBundles } from './received-bundles.ts'
 import { warnOnce } from './warn-once.ts'
 import { createWorkloadApi, type WorkloadApi } from './workload-api.ts'
-import { replaceBundles, type TrustBundles, type X509Context } from './x509-context.ts'
+import type { X509Context } from './x509-context.ts'
 
 export interface X509SourceOptions {
   workloadApi?: WorkloadApi

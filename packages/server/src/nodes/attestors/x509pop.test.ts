@@ -92,24 +92,35 @@ describe('x509pop makes no selector', () => {
 })
 
 describe('x509pop refuses', () => {
-  const denied: [string, () => Promise<unknown>][] = [
-    ['a certificate of another CA', () => attest([makeCertificate({ subject: '/CN=node-1', issuer: stranger })])],
+  const denied: [string, string, () => Promise<unknown>][] = [
+    [
+      'a certificate of another CA',
+      'no trusted CA has signed',
+      () => attest([makeCertificate({ subject: '/CN=node-1', issuer: stranger })]),
+    ],
     [
       'a certificate of a CA that only has the right name',
+      'no trusted CA has signed',
       () => attest([makeCertificate({ subject: '/CN=node-1', issuer: makeCa({ subject: '/CN=Root' }) })]),
     ],
-    ['a certificate that signed itself', () => attest([makeCertificate({ subject: '/CN=node-1' })])],
-    ['a chain whose middle is missing', () => attest([deepLeaf])],
-    ['a certificate that has expired', () => attest([leaf], [root], now + 31 * day)],
-    ['a certificate that is not yet valid', () => attest([leaf], [root], now - day)],
-    ['the certificate of a CA as that of a node', () => attest([intermediate])],
-    ['the configured CA itself', () => attest([root])],
+    [
+      'a certificate that signed itself',
+      'no trusted CA has signed',
+      () => attest([makeCertificate({ subject: '/CN=node-1' })]),
+    ],
+    ['a chain whose middle is missing', 'no trusted CA has signed', () => attest([deepLeaf])],
+    ['a certificate that has expired', 'expired', () => attest([leaf], [root], now + 31 * day)],
+    ['a certificate that is not yet valid', 'valid only in', () => attest([leaf], [root], now - day)],
+    ['the certificate of a CA as that of a node', 'that of a CA', () => attest([intermediate])],
+    ['the configured CA itself', 'that of a CA', () => attest([root])],
     [
       'a certificate that another node signed',
+      'is not a CA',
       () => attest([makeCertificate({ subject: '/CN=node-3', issuer: leaf }), leaf]),
     ],
     [
       'a certificate under a CA that may have none below it',
+      'allows 0 CAs below',
       () => {
         const narrow = makeCa({
           subject: '/CN=Narrow',
@@ -122,6 +133,7 @@ describe('x509pop refuses', () => {
     ],
     [
       'a certificate with a critical extension that is not known',
+      'critical extension',
       () => {
         const extensions = [...leafExtensions, '1.2.3.4.5=critical,ASN1:UTF8String:unknown']
         return attest([makeCertificate({ subject: '/CN=node', issuer: root, extensions })])
@@ -129,6 +141,7 @@ describe('x509pop refuses', () => {
     ],
     [
       'a certificate that is not for signatures',
+      'no digitalSignature',
       () => {
         const extensions = ['basicConstraints=critical,CA:false', 'keyUsage=critical,keyAgreement']
         return attest([makeCertificate({ subject: '/CN=node', issuer: root, extensions })])
@@ -136,15 +149,17 @@ describe('x509pop refuses', () => {
     ],
     [
       'a certificate that does not say what it is for',
+      'no digitalSignature',
       () => attest([makeCertificate({ subject: '/CN=node', issuer: root, extensions: leafExtensions.slice(0, 1) })]),
     ],
     [
       'a key that there is no question for',
+      'must be RSA or EC',
       () => attest([makeCertificate({ subject: '/CN=node', issuer: root, algorithm: 'ed25519' })]),
     ],
   ]
-  it.each(denied)('%s', async (_what, attesting) => {
-    await expect(attesting()).rejects.toEqual(code('denied'))
+  it.each(denied)('%s', async (_what, reason, attesting) => {
+    await expect(attesting()).rejects.toMatchObject({ code: 'denied', message: expect.stringContaining(reason) })
   })
 
   it('a certificate under a CA that has expired, even if it lives on itself', async () => {

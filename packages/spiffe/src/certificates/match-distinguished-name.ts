@@ -71,7 +71,8 @@ function parseAttribute(text: string): Attribute {
 function trimmed(value: string): string {
   const text = value.trimStart()
   const end = text.trimEnd()
-  return /(^|[^\\])(\\\\)*\\$/.test(end) ? `${end} ` : end
+  const isEscaped = text.length > end.length && /(^|[^\\])(\\\\)*\\$/.test(end)
+  return isEscaped ? `${end} ` : end
 }
 
 /** Section 2.4: a backslash before a special character, or before two hex digits of a byte of UTF-8. */

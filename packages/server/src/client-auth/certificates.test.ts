@@ -6,7 +6,7 @@ import { checkKeyCertificate } from '../clients/key-resource.ts'
 import { updateClient } from '../clients/manage-clients.ts'
 import { addClientKey } from '../clients/manage-keys.ts'
 import { insertSvidRevocations } from '../revocation/revoke.ts'
-import type { Answer } from '../server.fixture.ts'
+import { type Answer, readAnswer } from '../server.fixture.ts'
 import { type Credential, credential, type MtlsServer, startMtlsServer } from './mtls-server.fixture.ts'
 import { spiffeAssertionType } from './spiffe-assertion-type.ts'
 
@@ -238,3 +238,31 @@ function selfSigned(name: string): Credential {
   const block = (label: string) => new RegExp(`-----BEGIN ${label}-----[^]*?-----END ${label}-----`).exec(pem)![0]
   return { key: block('PRIVATE KEY'), cert: block('CERTIFICATE') }
 }
+
+describe('a proxy that tells of certificates', () => {
+  it('is believed from its address, and nobody else is', async () => {
+    const behind = await startMtlsServer({
+      app: { mtls: { proxies: { header: 'client-cert', addresses: ['127.0.0.1'] } } },
+    })
+    const open = await startMtlsServer({
+      app: { mtls: { proxies: { header: 'client-cert', addresses: ['10.0.0.0/8'] } } },
+    })
+    for (const [one, expected] of [
+      [behind, [200, undefined]],
+      [open, [400, 'invalid_request']],
+    ] as const) {
+      await one.addClient('orders')
+      await updateClient('orders', { spiffe_ids: ['spiffe://example.org/orders'] }, one.authority, {})
+      const leaf = /-----BEGIN CERTIFICATE-----([^-]*)-/.exec(one.svid('/orders').cert)![1]!.replace(/\s/g, '')
+      const answer = await readAnswer(
+        await fetch(`${one.url}/oauth/token`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/x-www-form-urlencoded', 'client-cert': `:${leaf}:` },
+          body: new URLSearchParams(form).toString(),
+        }),
+      )
+      expect([answer.status, answer.json.error]).toEqual(expected)
+      await one.close()
+    }
+  })
+})

@@ -20,9 +20,9 @@ import { request as undiciRequest } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { listen } from './tls/test-source.fixture.ts'
 
-// Short enough that every use of it is seen to rotate, and long enough for a busy machine.
-const lifetimeSeconds = 60
+const lifetimeSeconds = 600
 const rounds = 4
+const ways = ['https', 'undici', 'undici h2', 'grpc', 'tls']
 const authority = createTestAuthority('example.org')
 const clean: (() => unknown)[] = []
 let agents: FakeWorkloadApi[]
@@ -59,23 +59,30 @@ describe('rotation of SVIDs and of the CA under load', () => {
       work('tls', until, await throughTls()),
     ]
     for (let round = 0; round < rounds; round += 1) {
-      await setTimeout(2000)
+      await workGoesOn()
       rotateSvids()
       // It is known everywhere long before it signs.
       if (round === 1) await publishAuthority()
       if (round === 3) drainGrpc()
     }
-    await setTimeout(3000)
+    await workGoesOn()
     until.stop = true
     await Promise.all(load)
     expect(failures).toEqual([])
-    for (const way of ['https', 'undici', 'undici h2', 'grpc', 'tls']) {
-      expect(counts.get(way), way).toBeGreaterThan(50)
+    for (const way of ways) {
       // Every rotation has reached new connections of every kind; gRPC changes when the server drains the old one.
       expect(seen.get(way)!.size, way).toBeGreaterThanOrEqual(way === 'grpc' ? 2 : rounds + 1)
     }
   })
 })
+
+/** However busy the machine: two seconds, and ten calls of every kind. */
+async function workGoesOn(): Promise<void> {
+  const before = new Map(counts)
+  await setTimeout(2000)
+  const isBehind = (way: string) => (counts.get(way) ?? 0) < (before.get(way) ?? 0) + 10
+  while (failures.length === 0 && ways.some(isBehind)) await setTimeout(50)
+}
 
 async function startAgent(path: string): Promise<FakeWorkloadApi> {
   const agent = await startFakeWorkloadApi(authority, { svids: [authority.x509Svid(path, { lifetimeSeconds })] })

@@ -37,7 +37,7 @@ export interface SpireAgentOptions {
 /** @throws MissingRuntime when there is no spire-agent on PATH */
 export async function findSpireAgent(): Promise<string> {
   const { status, stderr } = await runProgram('spire-agent', ['--version'])
-  if (status !== 0) throw new MissingRuntime(`put a spire-agent on PATH (${stderr.trim()})`)
+  if (status !== 0) throw new MissingRuntime(`put a spire-agent on PATH (${stderr.trim()})`, { isOptional: true })
   return 'spire-agent'
 }
 

@@ -25,7 +25,7 @@ export interface SpireServer {
 /** @throws MissingRuntime when there is no spire-server on PATH */
 export async function findSpireServer(): Promise<string> {
   const { status, stderr } = await runProgram('spire-server', ['--version'])
-  if (status !== 0) throw new MissingRuntime(`put a spire-server on PATH (${stderr.trim()})`)
+  if (status !== 0) throw new MissingRuntime(`put a spire-server on PATH (${stderr.trim()})`, { isOptional: true })
   return 'spire-server'
 }
 

@@ -16,6 +16,7 @@ import { type Clock, nowSeconds, pause, systemClock } from './clock.ts'
 import { createEntryStore } from './entries/entry-store.ts'
 import { nodeAttestorFor } from './node-attestation/node-attestors.ts'
 import { createCallPeers } from './peer/peer-of-call.ts'
+import { mayLookAtPrograms } from './process/capabilities.ts'
 import { createProcessWatch } from './process/process-watch.ts'
 import { secretDiscovery } from './sds/secret-discovery.ts'
 import { ServerLink } from './server-connection/server-link.ts'
@@ -178,6 +179,7 @@ export function createAgent(options: AgentOptions): Agent {
     try {
       // The sockets first: when they cannot be had, no join token is spent.
       await openSockets()
+      sayWhatCannotBeSeen()
       await identity.start()
     } catch (error) {
       await stop()
@@ -196,6 +198,14 @@ export function createAgent(options: AgentOptions): Agent {
     if (options.adminSocket === undefined) return
     const explain = (pid: number) => explainProcess(pid, { identities, svids })
     closers.push(await serveAdminSocket(options.adminSocket, { status, explain }))
+  }
+
+  function sayWhatCannotBeSeen(): void {
+    if (mayLookAtPrograms()) return
+    log.warn(
+      { cure: 'give the agent CAP_SYS_PTRACE' },
+      'this agent cannot look at the programs of other users: their workloads have no unix:path and no unix:sha256',
+    )
   }
 
   let stopping: Promise<void> | undefined

@@ -71,6 +71,10 @@ it('explains to its user which entry fits a process and which does not', async (
     `workload update ${other.json.id} --selector unix:uid:${process.getuid!()} --binary-sha256 ${'0'.repeat(64)}`,
   )
   expect(await untilStdout(explain, 'policy:')).toMatch(/✗ spiffe:\/\/playground.internal\/other .*\n +policy: .*sha/i)
+  await run('svid fetch x509')
+  expect(await untilStdout('audit search --type svid.refused', '/other')).toMatch(
+    /FAIL +svid\.refused .* entry\/\S+ +spiffe:\/\/playground\.internal\/other +its binary/,
+  )
   await run(`workload delete ${other.json.id}`)
 })
 
@@ -81,6 +85,15 @@ it('says of a process that is gone, and of an agent that is not there, what to d
   const nobody = await run(`workload explain 1 --agent ${folder}/nobody.sock`)
   expect(nobody.stderr).toBe(
     `error: no agent listens at ${folder}/nobody.sock; name the socket of the agent with --agent SOCKET\n`,
+  )
+})
+
+it('says of a socket that is not there what is wrong with it, in one sentence', async () => {
+  const { code, stderr } = await run(`svid fetch x509 --socket unix://${folder}/none.sock`)
+  expect(code).toBe(1)
+  expect(stderr).toBe(
+    `error: no answer from the Workload API at unix:${folder}/none.sock: there is no such socket; ` +
+      'is the agent running, and is this the socket that it serves?\n',
   )
 })
 

@@ -172,6 +172,7 @@ export interface AuditEvent {
   scope?: string
   target?: string
   count?: number
+  detail?: Record<string, unknown>
   hash: string
 }
 

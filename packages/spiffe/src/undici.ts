@@ -86,8 +86,8 @@ class SpiffeDispatcher extends Dispatcher {
   }
 
   /**
-   * Without a rotation too, connections are given up before a server drains them (at three quarters of the certificate's
-   * time): undici fails what is under way when it gets an HTTP/2 GOAWAY.
+   * Without a rotation too, connections are given up before a server drains them (at three quarters of the
+   * certificate's time): undici fails what is under way when it gets an HTTP/2 GOAWAY.
    */
   #renewInTime(): void {
     clearTimeout(this.#timer)

@@ -1,3 +1,4 @@
+import { mayLookAtPrograms } from '../process/capabilities.ts'
 import { readCredentials } from '../process/process-state.ts'
 import type { WorkloadProcess } from '../process/workload-process.ts'
 import { type AccountNames, createAccountNames } from './account-names.ts'
@@ -41,12 +42,19 @@ export function createUnixAttestor(options: UnixAttestorOptions = {}): WorkloadA
         try {
           values.push(...(await binaryValues(process, hashes, note)))
         } catch (error) {
-          note(`the program of process ${process.pid} cannot be looked at: ${(error as Error).message}`)
+          note(`the program of process ${process.pid} cannot be looked at: ${(error as Error).message}${cureOf(error)}`)
         }
       }
       return values.map((value): Selector => ({ type: 'unix', value }))
     },
   }
+}
+
+function cureOf(error: unknown): string {
+  if ((error as NodeJS.ErrnoException).code !== 'EACCES') return ''
+  return mayLookAtPrograms()
+    ? '; the file must be one that the agent may read'
+    : '; for programs of other users give the agent CAP_SYS_PTRACE'
 }
 
 /** What can be said of the file that runs; see mount.ts for why some of it may be of no worth. */

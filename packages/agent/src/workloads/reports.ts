@@ -24,7 +24,9 @@ export interface ReportsOptions {
 }
 
 const mostWaiting = 10_000
-const mostInOneCall = 500
+/** Of each kind; a server of ours takes a thousand names, and a hundred refusals. */
+const mostInOneCall = 400
+const mostRefusals = 100
 const gatherMilliseconds = 200
 const sameRefusalMilliseconds = 5 * 60_000
 
@@ -67,7 +69,7 @@ export class Reports {
 
   /** The same refusal of the same process counts once in five minutes. */
   refused(workload: RefusedWorkload, process: string): void {
-    if (!this.#understood || this.#refused.length >= mostInOneCall) return
+    if (!this.#understood || this.#refused.length >= mostRefusals) return
     const now = this.#options.clock.now()
     const key = `${process} ${workload.entryId} ${workload.failures.join('\n')}`
     if ((this.#toldRefusals.get(key) ?? -Infinity) > now - sameRefusalMilliseconds) return
@@ -157,7 +159,9 @@ export class Reports {
     try {
       await this.#options.connection().call(WorkloadsService.reportRefused, { workloads })
     } catch (error) {
-      this.#refused = [...workloads, ...this.#refused].slice(0, mostInOneCall)
+      // Told for the record only: what the server does not want to hear is not told twice.
+      if (grpcCode(error) === status.INVALID_ARGUMENT) return
+      this.#refused = [...workloads, ...this.#refused].slice(0, mostRefusals)
       throw error
     }
   }

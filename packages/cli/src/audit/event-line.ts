@@ -12,6 +12,7 @@ function eventLine(event: AuditEvent): string {
   const who = [event.client_id ?? '-', event.address ?? '-']
   const what = [
     event.target,
+    ...identitiesOf(event),
     event.audience,
     event.scope === undefined ? undefined : shortened(event.scope.split(' '), ' '),
     event.reason,
@@ -29,4 +30,11 @@ function eventLine(event: AuditEvent): string {
       .join('  '),
   ]
   return columns.join('  ').trimEnd()
+}
+
+/** Whom an event of workload identity is about; its target is an entry or a node by its id. */
+function identitiesOf({ detail }: AuditEvent): string[] {
+  const { spiffe_id: one, spiffe_ids: several } = detail ?? {}
+  const ids = Array.isArray(several) ? several : [one]
+  return ids.filter((id) => typeof id === 'string').slice(0, 5)
 }

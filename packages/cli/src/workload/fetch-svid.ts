@@ -1,6 +1,7 @@
 import type { JwtSvid, X509Svid } from '@countersign/spiffe'
-import { parseSpiffeId } from '@countersign/spiffe'
+import { parseSpiffeId, SpiffeError } from '@countersign/spiffe'
 import { createWorkloadApi, type WorkloadApi, type X509Context } from '@countersign/spiffe/workload-api'
+import { CliError } from '../cli-error.ts'
 import type { SvidOptions } from '../commands/svid.ts'
 import { note, printJson, printResource, writeLine } from '../output.ts'
 import { writeSvidFiles } from './svid-files.ts'
@@ -68,7 +69,15 @@ async function withWorkloadApi<Result>(
   const api = createWorkloadApi({ socket })
   try {
     return await work(api)
+  } catch (error) {
+    throw forOneWhoEnds(error)
   } finally {
     api.close()
   }
+}
+
+/** By when an operator looks, this process has ended; the shell that ran it is there still, and of the same user. */
+function forOneWhoEnds(error: unknown): unknown {
+  if (!(error instanceof SpiffeError) || error.code !== 'no_identity') return error
+  return new CliError(error.message.replace(`explain ${process.pid}`, 'explain $$'))
 }

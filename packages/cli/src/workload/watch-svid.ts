@@ -11,12 +11,18 @@ export async function watchX509(options: SvidOptions & { write?: string; reload?
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, end)
   const api = createWorkloadApi({ socket: options.socket })
   let handled = Promise.resolve()
+  let told = ''
   const stopWatching = api.watchX509Context(
     (context) => {
+      told = ''
       // One rotation after another: a slow hook must not be overtaken by the files of the next.
       handled = handled.then(() => rotated(context, options)).catch((error: Error) => note(error.message))
     },
-    (error) => note(`${error.message}; trying again`),
+    (error) => {
+      // The stream is opened again and again; each fault is told once.
+      if (error.message !== told) note(`${error.message}; trying again`)
+      told = error.message
+    },
   )
   await ended
   stopWatching()

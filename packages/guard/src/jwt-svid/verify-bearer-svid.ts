@@ -1,5 +1,4 @@
 import { type JwtSvid, SpiffeError, verifyJwtSvid } from '@countersign/spiffe'
-import { parseJwt } from '@countersign/tokens'
 import { boundThumbprint, type VerifiedToken } from '../access-token.ts'
 import { deepFreeze } from '../caller.ts'
 import { bundlesUnavailable, notAllowed } from '../mtls/certificate-refusal.ts'
@@ -22,7 +21,6 @@ export function verifyBearerSvid(
   const clientId = settings.allow.allowsId(svid.id) ? settings.clientOf({ spiffeId }) : undefined
   if (clientId === undefined) throw new Refused(notAllowed)
   const { jti } = svid.claims
-  const { kid } = parseJwt(token).header
   const caller = deepFreeze({
     method: 'jwt_svid' as const,
     clientId,
@@ -30,7 +28,7 @@ export function verifyBearerSvid(
     scopes: [...settings.scopesOf(clientId)],
     audience: settings.audiences.find((name) => svid.audience.includes(name))!,
     issuer: `spiffe://${svid.id.trustDomain}`,
-    credentialId: kid ?? '',
+    credentialId: svid.keyId ?? '',
     ...(typeof jti === 'string' ? { tokenId: jti } : {}),
     spiffeId,
     expiresAt: svid.expiresAt,
@@ -39,7 +37,7 @@ export function verifyBearerSvid(
   return {
     caller,
     boundTo: boundThumbprint(svid.claims.cnf),
-    revocableSvid: { kid, ...(typeof jti === 'string' ? { jti } : {}) },
+    revocableSvid: { kid: svid.keyId, ...(typeof jti === 'string' ? { jti } : {}) },
     expiresAt: svid.expiresAt,
   }
 }

@@ -66,7 +66,9 @@ export async function adminApi(app: FastifyInstance, options: AdminApiOptions): 
 }
 
 /** Nothing is called by what no database holds, such as a NUL: PostgreSQL would not even look for it. */
-async function refuseUnstorablePaths({ params }: FastifyRequest): Promise<void> {
+async function refuseUnstorablePaths({ params, method }: FastifyRequest): Promise<void> {
+  // What would be made under a wrong name is for its noun to refuse.
+  if (method === 'PUT') return
   if (Object.values(params as Record<string, string>).every(isOneLine)) return
   throw new Problem(404, 'not_found', 'there is nothing of this name: it holds control characters')
 }

@@ -27,6 +27,7 @@ function makeCas(): void {
   writeFileSync(at('ca.cnf'), caExtensions)
   writeFileSync(at('issuing.cnf'), caExtensions.replace('CA:TRUE', 'CA:TRUE,pathlen:0'))
   writeFileSync(at('elsewhere.cnf'), `${caExtensions}nameConstraints=critical,permitted;URI:elsewhere.org\n`)
+  writeFileSync(at('mute.cnf'), 'basicConstraints=critical,CA:TRUE\n')
   writeFileSync(at('leaf.cnf'), 'basicConstraints=critical,CA:FALSE\n')
   const years = '-days 3650 -sha256'
   openssl(`req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.crt -subj /O=Example/CN=Root ${years}`)
@@ -43,6 +44,7 @@ function makeCas(): void {
   under('elsewhere', 'root', 'elsewhere.cnf')
   under('deep', 'intermediate', 'ca.cnf')
   under('leaf', 'root', 'leaf.cnf')
+  under('mute', 'root', 'mute.cnf')
   openssl(`req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.crt -subj /CN=Other ${years}`)
   writeFileSync(
     at('deep-chain.crt'),
@@ -178,6 +180,7 @@ describe('the files of an upstream CA', () => {
   it.each([
     ['a CA that may have none below it', () => files('issuing', { bundle: 'root.crt' })],
     ['a CA that may not sign for this trust domain', () => files('elsewhere', { bundle: 'root.crt' })],
+    ['an intermediate without the key usage of a CA', () => files('mute', { bundle: 'root.crt' })],
     ['a root that is not its root', () => files('intermediate', { bundle: 'other.crt' })],
     ['a chain with a gap', () => files('deep', { bundle: 'root.crt' })],
   ])('are refused at start for %s, before anything depends on it', async (_what, upstream) => {

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import {
   type Certificate,
   createCertificateIssuer,
-  parseCertificate,
   parsePemCertificates,
+  parseX509Svid,
   verifyCertificateChain,
 } from '@countersign/spiffe'
 import { CaUnavailable } from './ca-unavailable.ts'
@@ -53,7 +53,7 @@ export function readUpstreamCa({ certFile, keyFile, bundleFile }: UpstreamFiles,
 
 /**
  * Tries a new intermediate as everybody else will: whether a leaf under it is trusted. That finds path lengths, name
- * constraints and missing intermediates before anything depends on them.
+ * constraints, missing intermediates and those without the key usage of a CA before anything depends on them.
  * @throws CaUnavailable
  */
 export function checkUnderUpstream(
@@ -69,7 +69,9 @@ export function checkUnderUpstream(
     uris: [`spiffe://${trustDomain}/probe`],
   })
   try {
-    verifyCertificateChain([parseCertificate(probe), certificate, ...chain], roots, now)
+    const sent = Buffer.concat([probe, ...[certificate, ...chain].map(({ der }) => der)])
+    const svid = parseX509Svid(sent, key.export({ format: 'der', type: 'pkcs8' }))
+    verifyCertificateChain(svid.certificates, roots, now)
   } catch (error) {
     throw new CaUnavailable(
       `nothing under the CA of spiffe.upstream_ca would be trusted: ${(error as Error).message}; put a CA there that may sign CAs for this trust domain, the CAs between it and its root after it, and the root in bundle_file`,

@@ -47,6 +47,30 @@ describeStores('plain certificates', (kind) => {
     expect(said).toBe('reporting')
   })
 
+  it('are not made with the name of a client that holds more than whoever asks', async () => {
+    const { token } = await server.administrator('weak-issuer', ['certificates:write'])
+    const asked = (body: object) => server.call('POST', '/certificates', { csr: newRequest().csr, ...body }, { token })
+    const names = {
+      named: { dns_names: ['Robot.example'] },
+      numbered: { ip_addresses: ['10.0.0.9'] },
+      called: { usage: 'client', common_name: 'robot' },
+    }
+    for (const body of Object.values(names)) expect((await asked(body)).status).toBe(201)
+    const known = [{ san_dns: 'robot.example' }, { san_ip: '10.0.0.9' }, { subject_dn: 'CN=robot' }]
+    for (const [index, id] of Object.keys(names).entries()) {
+      await server.administrator(id, ['clients:write'])
+      const { status } = await server.call('PATCH', `/clients/${id}`, { tls_client_auth: known[index] })
+      expect(status).toBe(200)
+    }
+    for (const body of Object.values(names)) {
+      const answer = await asked(body)
+      expect(answer).toMatchObject({ status: 403, body: { code: 'insufficient_scope', scope: 'clients:write' } })
+      expect(answer.text).not.toContain('BEGIN CERTIFICATE')
+      expect((await issue(body)).status).toBe(201)
+    }
+    expect((await asked({ dns_names: ['robots.example'] })).status).toBe(201)
+  })
+
   it('are for what was asked, for as long, and no longer than the CA', async () => {
     const { body } = await issue({
       usage: 'server',

@@ -1,13 +1,21 @@
 import { isIP } from 'node:net'
-import { type CertificateRequest, parseCertificateRequest, SpiffeError, toPem } from '@countersign/spiffe'
+import {
+  type CertificateRequest,
+  parseCertificate,
+  parseCertificateRequest,
+  SpiffeError,
+  toPem,
+} from '@countersign/spiffe'
 import { z } from 'zod'
 import { type Administrator, actorOf } from '../admin/administrator.ts'
 import { exactly, line, time, toTime } from '../admin/fields.ts'
+import { requireHeldOfNamed } from '../admin/mightier-clients.ts'
 import { invalid } from '../admin/request-validation.ts'
 import type { Authority } from '../authority.ts'
 import { newSerialNumber } from '../certificate-authorities/make-authority.ts'
 import { backdatedSeconds } from '../certificate-authorities/sign-x509-svid.ts'
 import { signedUntil } from '../certificate-authorities/signed-until.ts'
+import { hasName } from '../client-auth/tls-client-auth.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
 
 const day = 86_400
@@ -42,7 +50,7 @@ export const issuedCertificate = z.object({
 
 /**
  * A plain certificate for what knows nothing but files. It never names a SPIFFE ID: those are for attested workloads.
- * @throws Problem `invalid` @throws CaUnavailable
+ * @throws Problem `invalid`, `insufficient_scope` @throws CaUnavailable
  */
 export async function issueCertificate(
   order: z.output<typeof certificateOrder>,
@@ -69,6 +77,12 @@ export async function issueCertificate(
     extendedKeyUsage: usage === 'both' ? ['server', 'client'] : [usage],
     ...(commonName !== undefined && { subject: { commonName } }),
   })
+  const leaf = parseCertificate(der)
+  await requireHeldOfNamed(
+    authority.store.database,
+    administrator,
+    ({ tlsClientAuth }) => tlsClientAuth !== undefined && hasName(leaf, tlsClientAuth),
+  )
   // Durable before the certificate leaves.
   await authority.audit.record({
     ...actorOf(administrator),

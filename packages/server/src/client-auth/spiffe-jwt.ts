@@ -1,5 +1,4 @@
 import { type JwtSvid, SpiffeError, verifyJwtSvid } from '@countersign/spiffe'
-import { parseJwt } from '@countersign/tokens'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
 import { type ClientAuthContext, ClientAuthFailure, type ClientAuthMethod } from './client-auth-method.ts'
@@ -55,8 +54,8 @@ function verified(token: string, context: ClientAuthContext, fail: (reason: stri
   if (svid.audience.length !== 1)
     throw fail('the JWT-SVID has other audiences than the issuer, who could bring it here')
   if (svid.expiresAt <= now) throw fail('the JWT-SVID has expired')
-  const { kid } = parseJwt(token).header
-  const { jti } = svid.claims
+  const { keyId: kid, claims } = svid
+  const { jti } = claims
   if (revocations.isRevokedJwtSvid({ ...(typeof jti === 'string' && { jti }), ...(kid !== undefined && { kid }) })) {
     throw fail(`the JWT-SVID of ${svid.id} has ended`)
   }

@@ -34,7 +34,7 @@ export const tlsClientAuth: ClientAuthMethod = {
   },
 }
 
-function hasName(leaf: Certificate, { name, value }: TlsClientAuth): boolean {
+export function hasName(leaf: Certificate, { name, value }: TlsClientAuth): boolean {
   switch (name) {
     case 'subject_dn':
       return matchesDistinguishedName(leaf.subjectDer, value)

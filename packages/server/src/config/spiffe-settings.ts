@@ -14,6 +14,8 @@ const cluster = z.strictObject({
     examples: [['countersign:agent']],
   }),
   audience: list(z.string().min(1)).default(['countersign-server']),
+  node_labels: list(z.string().min(1)).default([]).meta({ description: 'labels of nodes that become selectors' }),
+  pod_labels: list(z.string().min(1)).default([]).meta({ description: "labels of agents' pods that become selectors" }),
 })
 
 /** `spiffe:`. Workload identity is there when a trust domain is named, and not otherwise. */

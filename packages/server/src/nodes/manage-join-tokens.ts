@@ -40,7 +40,7 @@ export async function createJoinToken(
       detail: { ttl: ttlSeconds, ...(spiffeId !== undefined && { spiffe_id: spiffeId }) },
     },
     async (transaction) => {
-      if (spiffeId !== undefined) await requireHeldOfIdentities(transaction, spiffeId, administrator)
+      if (spiffeId !== undefined) await requireHeldOfIdentities(transaction, { spiffeId, dnsNames: [] }, administrator)
       // Nobody asks for tokens that are over, but they would stay for ever.
       await transaction.deleteFrom('join_tokens').where('expires_at', '<', now).execute()
       await transaction.insertInto('join_tokens').values(row).execute()

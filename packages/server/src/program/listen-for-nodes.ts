@@ -8,7 +8,7 @@ type SpiffeConfig = NonNullable<Config['spiffe']>
 
 /** The node API as the configuration has it. */
 export function listenForNodes(
-  spiffe: SpiffeConfig,
+  { spiffe, rate_limits: limits }: Pick<Config, 'rate_limits'> & { spiffe: SpiffeConfig },
   authority: Authority,
   limiter: RateLimiter,
   onError: (what: string, error: unknown) => void,
@@ -16,7 +16,7 @@ export function listenForNodes(
   return startNodeApi({
     authority,
     limiter,
-    limits: nodeLimits(spiffe),
+    limits: limits === 'off' ? undefined : nodeLimits(spiffe),
     lifetimes: {
       x509Seconds: spiffe.x509_svid_ttl,
       jwtSeconds: spiffe.jwt_svid_ttl,

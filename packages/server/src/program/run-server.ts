@@ -137,7 +137,8 @@ export async function startServer(
       mtlsPort = mtls.listener.port
       closers.push(() => mtls.close())
     }
-    const nodeApi = config.spiffe && (await serveNodes(config.spiffe, authority, limiter, logger))
+    const { spiffe } = config
+    const nodeApi = spiffe && (await serveNodes({ ...config, spiffe }, authority, limiter, logger))
     if (nodeApi) closers.push(() => nodeApi.close())
     if (config.spiffe?.bundle_endpoint)
       closers.push(await listenForBundles(config.spiffe.bundle_endpoint, authority, logger))
@@ -152,14 +153,14 @@ export async function startServer(
 
 /** gRPC is loaded by those only who have agents to serve. */
 async function serveNodes(
-  spiffe: NonNullable<Config['spiffe']>,
+  config: Config & { spiffe: NonNullable<Config['spiffe']> },
   authority: Authority,
   limiter: RateLimiter,
   logger: Logger,
 ): Promise<NodeApi> {
   const { listenForNodes } = await import('./listen-for-nodes.ts')
-  const listening = listenForNodes(spiffe, authority, limiter, reportCalmly(logger))
-  const nodeApi = await saying(listening, spiffe.node_port, 'spiffe.node_port')
+  const listening = listenForNodes(config, authority, limiter, reportCalmly(logger))
+  const nodeApi = await saying(listening, config.spiffe.node_port, 'spiffe.node_port')
   logger.info({ address: nodeApi.address, port: nodeApi.port }, 'agents are served')
   return nodeApi
 }

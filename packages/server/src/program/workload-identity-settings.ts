@@ -36,6 +36,8 @@ function readClusters(clusters: Record<string, ClusterConfig>) {
       tokenFile: cluster.token_file,
       serviceAccounts: cluster.service_accounts,
       audience: cluster.audience,
+      nodeLabels: cluster.node_labels,
+      podLabels: cluster.pod_labels,
     },
   ])
   return Object.fromEntries(entries)

@@ -112,6 +112,11 @@ export class EntryIndex {
     return isBelow && !this.#isAlias(entry) ? entry : undefined
   }
 
+  /** The same for two questions between which no entry has changed, and age made no agent lose one. */
+  stateFor(options: AuthorizationOptions): string {
+    return `${this.#revision} ${this.#classOf(options).key}`
+  }
+
   /** The entries that the agent would have, had its node attested itself later than it did. */
   withheldEntries(agent: AgentView, options: AuthorizationOptions): RegistrationEntry[] {
     if (this.#demands.size === 0) return []

@@ -34,7 +34,7 @@ export async function createEntry(
     announces: { kind: 'entry', id: entry.id },
     fact: { type: 'entry.created', target: `entry/${entry.id}`, detail: told(entry) },
     change: async (transaction, now) => {
-      await requireHeldOfIdentities(transaction, entry.spiffeId, administrator)
+      await requireHeldOfIdentities(transaction, entry, administrator)
       return insertEntry(transaction, entry, now)
     },
   })
@@ -61,7 +61,7 @@ export async function updateEntry(
       const before = await findEntry(transaction, id)
       const after: EntryValues = { ...entryOf(before), ...values }
       checkEntry(after, trustDomain)
-      await requireHeldOfIdentities(transaction, after.spiffeId, administrator)
+      await requireHeldOfIdentities(transaction, after, administrator)
       detail = { changed: difference(before, values), ...told(after) }
       return transaction
         .updateTable('registration_entries')

@@ -15,6 +15,8 @@ describeStores('an administrator of entries and nodes alone', (kind) => {
     ;({ token } = await server.administrator('small', ['entries:read', 'entries:write', 'nodes:write']))
     await server.administrator('robot', ['clients:write', 'entries:write'])
     await server.call('PATCH', '/clients/robot', { spiffe_ids: [id('/admin/*')] })
+    await server.administrator('named', ['clients:write'])
+    await server.call('PATCH', '/clients/named', { tls_client_auth: { san_dns: 'robot.example' } })
     await server.call('POST', '/entries', { spiffe_id: id('/admin/deep'), parent_id: id('/rack'), selectors })
     await server.call('POST', '/entries', { spiffe_id: id('/rack'), parent_id: id('/room'), selectors })
     await server.call('POST', '/entries', { spiffe_id: id('/room'), parent_id: id('/rack'), selectors })
@@ -55,6 +57,15 @@ describeStores('an administrator of entries and nodes alone', (kind) => {
     expect(await server.call('POST', '/join-tokens', { spiffe_id: id('/mine') }, { token })).toMatchObject({
       status: 201,
     })
+  })
+
+  it('gives no workload the DNS name by which the certificates of such a client are known, nor what is above one', async () => {
+    const dns_names = ['ROBOT.example']
+    expect(await create(id('/named'), { dns_names })).toMatchObject(refused)
+    expect(await create(id('/named'), { dns_names: ['robots.example'] })).toMatchObject({ status: 201 })
+    await server.call('POST', '/entries', { spiffe_id: id('/shed/one'), parent_id: id('/shed'), selectors, dns_names })
+    expect(await create(id('/shed'))).toMatchObject(refused)
+    expect(await server.call('POST', '/join-tokens', { spiffe_id: id('/shed') }, { token })).toMatchObject(refused)
   })
 
   it('may do all of this where he holds as much himself', async () => {

@@ -1,54 +1,44 @@
 import { matchesSpiffePattern } from '@countersign/spiffe'
 import { sql } from 'kysely'
-import { adminAudience } from '../admin/admin-scopes.ts'
-import { type Administrator, requireHeld } from '../admin/administrator.ts'
+import type { Administrator } from '../admin/administrator.ts'
+import { requireHeldOfNamed } from '../admin/mightier-clients.ts'
 import type { Database } from '../storage/store.ts'
 
+interface Identity {
+  spiffeId: string
+  dnsNames: readonly string[]
+}
+
 /**
- * Whoever can have a workload of his own called as an administrating client is called becomes that client. So an entry
- * takes every scope of the admin API that a client holds who is known by its SPIFFE ID, or by one of those that hang on
- * it: an agent gets what is below the IDs that it has.
+ * An entry gives a workload names by which a client may be known; and a node that has an ID gets all that is below it.
+ * Neither may be more than the administrator has himself.
  * @throws Problem `insufficient_scope`
  */
 export async function requireHeldOfIdentities(
   database: Database,
-  spiffeId: string,
+  identity: Identity,
   administrator: Administrator,
 ): Promise<void> {
-  const { holds } = administrator
-  if (holds === undefined) return
-  const mightier = (await administratingClients(database)).filter(({ scopes }) =>
-    scopes.some((scope) => !holds.includes(scope)),
-  )
-  if (mightier.length === 0) return
-  const identities = await identitiesFrom(database, spiffeId)
-  for (const { patterns, scopes } of mightier) {
-    if (identities.some((id) => patterns.some((pattern) => matchesSpiffePattern(id, pattern)))) {
-      requireHeld(scopes, administrator)
-    }
-  }
+  let identities: Identity[] | undefined
+  await requireHeldOfNamed(database, administrator, async ({ spiffeIds, tlsClientAuth }) => {
+    identities ??= [identity, ...(await identitiesBelow(database, identity.spiffeId))]
+    const dnsName = tlsClientAuth?.name === 'san_dns' ? tlsClientAuth.value.toLowerCase() : undefined
+    return identities.some(
+      (each) =>
+        spiffeIds.some((pattern) => matchesSpiffePattern(each.spiffeId, pattern)) ||
+        each.dnsNames.some((name) => name.toLowerCase() === dnsName),
+    )
+  })
 }
 
-async function administratingClients(database: Database): Promise<{ patterns: string[]; scopes: string[] }[]> {
-  const rows = await database
-    .selectFrom('client_grants')
-    .innerJoin('apis', 'apis.id', 'client_grants.api_id')
-    .innerJoin('clients', 'clients.id', 'client_grants.client_id')
-    .select(['clients.spiffe_ids', 'client_grants.scopes'])
-    .where('apis.audience', '=', adminAudience)
-    .where('clients.spiffe_ids', '!=', '[]')
-    .execute()
-  return rows.map(({ spiffe_ids, scopes }) => ({ patterns: JSON.parse(spiffe_ids), scopes: JSON.parse(scopes) }))
-}
-
-/** The ID, and those of all entries below it. `union` ends where entries are each other's parents. */
-async function identitiesFrom(database: Database, spiffeId: string): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
+/** Of all entries below an ID, however deep. `union` ends where entries are each other's parents. */
+async function identitiesBelow(database: Database, spiffeId: string): Promise<Identity[]> {
+  const { rows } = await sql<{ spiffe_id: string; dns_names: string }>`
     with recursive below (id) as (
       select cast(${spiffeId} as text)
       union
       select entry.spiffe_id from registration_entries entry join below on entry.parent_id = below.id
     )
-    select id from below`.execute(database)
-  return rows.map(({ id }) => id)
+    select spiffe_id, dns_names from registration_entries where parent_id in (select id from below)`.execute(database)
+  return rows.map(({ spiffe_id, dns_names }) => ({ spiffeId: spiffe_id, dnsNames: JSON.parse(dns_names) }))
 }

@@ -6,6 +6,13 @@ import type { AgentView, AuthorizationOptions, EntryIndex } from './entry-index.
 /** How many are named in one event; the rest is counted. */
 const mostNamed = 20
 
+interface Told {
+  /** What all of it depends on */
+  state: string
+  /** What was told of it */
+  content: string
+}
+
 export interface WithheldEntriesOptions {
   index: EntryIndex
   audit: Pick<AuditLog, 'record'>
@@ -19,7 +26,7 @@ export interface WithheldEntriesOptions {
 export class WithheldEntries {
   readonly #index: EntryIndex
   readonly #audit: Pick<AuditLog, 'record'>
-  readonly #told: LRUCache<string, string>
+  readonly #told: LRUCache<string, Told>
 
   constructor({ index, audit, maximumAgents = 50_000 }: WithheldEntriesOptions) {
     this.#index = index
@@ -29,12 +36,14 @@ export class WithheldEntries {
 
   /** @throws StoreError `unavailable` when it could not be told; the next call tells it again */
   async tell(agent: AgentView, options: AuthorizationOptions): Promise<void> {
+    const state = `${this.#index.stateFor(options)} ${options.attestedAt}`
+    const told = this.#told.get(agent.id)
+    if (told?.state === state) return
     const withheld = this.#index.withheldEntries(agent, options)
-    if (withheld.length === 0) return
     const revisions = withheld.map(({ id, revisionNumber }) => `${id} ${revisionNumber}`).join()
-    const state = createHash('sha256').update(`${options.attestedAt} ${revisions}`).digest('base64url')
-    if (this.#told.get(agent.id) === state) return
-    this.#told.set(agent.id, state)
+    const content = createHash('sha256').update(`${options.attestedAt} ${revisions}`).digest('base64url')
+    this.#told.set(agent.id, { state, content })
+    if (withheld.length === 0 || told?.content === content) return
     try {
       await this.#audit.record({
         type: 'entry.withheld',

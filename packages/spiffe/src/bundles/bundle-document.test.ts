@@ -41,6 +41,19 @@ describe('a bundle document', () => {
     expect(Object.hasOwn(document.keys[0], 'kid')).toBe(false)
   })
 
+  it('carries a root with an Ed25519 key there and back', () => {
+    const { privateKey: key } = generateKeyPairSync('ed25519')
+    const bundle = createBundle({ trustDomain: 'example.org', x509Authorities: [forgeCa('Ed', { key }).certificate] })
+    expect(shape(parseBundleDocument('example.org', formatBundleDocument(bundle))).x509).toEqual(['CN=Ed'])
+  })
+
+  it('keeps the only algorithm that a key is for', () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' })
+    const bundle = parse({ keys: [{ ...rsa, use: 'jwt-svid', kid: 'a', alg: 'PS256' }] })
+    expect(bundle.jwtAuthorities.get('a')!.verificationKey.algorithms).toEqual(['PS256'])
+    expect(JSON.parse(formatBundleDocument(bundle)).keys).toMatchObject([{ alg: 'PS256' }])
+  })
+
   it('may come as bytes', () => {
     const bytes = new TextEncoder().encode(JSON.stringify({ keys: [x509Entry] }))
     expect(shape(parseBundleDocument('example.org', bytes))).toMatchObject({ x509: ['CN=CA'] })

@@ -1,17 +1,17 @@
-import type { KeyObject } from 'node:crypto'
 import { importPublicJwk, parseJson } from '@countersign/tokens'
 import { type Certificate, parseCertificate } from '../certificates/certificate.ts'
 import { quoted, SpiffeError } from '../spiffe-error.ts'
-import { type Bundle, createBundle } from './bundle.ts'
+import { type Bundle, createBundle, type JwtAuthorityParts } from './bundle.ts'
 
 const maximumBytes = 4 * 1024 * 1024
 const maximumKeys = 1000
 const longestRefreshHintSeconds = 2 ** 31
 
 /**
- * Reads a bundle in the SPIFFE format, a JWK Set (Trust Domain and Bundle, section 4). Entries of unknown use, key type or curve
- * are left out, as the standard wants. Throws `invalid_bundle` for what is no such document, more than 4 MiB or 1000 keys, a JWT key
- * without or with a repeated `kid`, a certificate that cannot be read, and private keys. An empty `keys` is a bundle that trusts nothing.
+ * Reads a bundle in the SPIFFE format, a JWK Set (Trust Domain and Bundle, section 4). Entries of unknown use, key type
+ * or curve are left out, as the standard wants. Throws `invalid_bundle` for what is no such document, more than 4 MiB
+ * or 1000 keys, a JWT key without or with a repeated `kid`, a certificate that cannot be read, and private keys. An
+ * empty `keys` is a bundle that trusts nothing.
  */
 export function parseBundleDocument(trustDomain: string, json: string | Uint8Array): Bundle {
   const document = readDocument(json)
@@ -74,7 +74,7 @@ function readKeys({ keys }: Members): Members[] {
 }
 
 function readX509Authority({ use, kty, x5c, d }: Members): Certificate[] {
-  if (use !== 'x509-svid' || !isKnownType(kty)) return []
+  if (use !== 'x509-svid' || !x509KeyTypes.includes(kty)) return []
   // A CA's private key has leaked; to go on as if nothing were would hide it.
   if (d !== undefined) throw invalid('an X.509 entry holds a private key; publish only the public one, and replace it')
   // X509-SVID section 6.2: without a certificate the entry is ignored; of several the first counts.
@@ -89,23 +89,22 @@ function readX509Authority({ use, kty, x5c, d }: Members): Certificate[] {
   }
 }
 
-function readJwtAuthority(entry: Members): { keyId: string; publicKey: KeyObject }[] {
+const x509KeyTypes: readonly unknown[] = ['EC', 'RSA', 'OKP']
+
+function readJwtAuthority(entry: Members): JwtAuthorityParts[] {
   const { kty, kid, crv } = entry
-  if (!isKnownType(kty) || (kty === 'EC' && !knownCurves.includes(crv))) return []
+  if (!jwtKeyTypes.includes(kty) || (kty === 'EC' && !knownCurves.includes(crv))) return []
   if (typeof kid !== 'string') throw invalid('a JWT key has no "kid"')
   try {
-    const { key } = importPublicJwk({ ...entry, use: undefined })
-    return [{ keyId: kid, publicKey: key }]
+    const { key, jwk } = importPublicJwk({ ...entry, use: undefined })
+    return [{ keyId: kid, publicKey: key, algorithm: jwk.alg }]
   } catch (error) {
     throw invalid(`the key ${quoted(kid)}: ${(error as Error).message}`)
   }
 }
 
+const jwtKeyTypes: readonly unknown[] = ['EC', 'RSA']
 const knownCurves: readonly unknown[] = ['P-256', 'P-384', 'P-521']
-
-function isKnownType(kty: unknown): boolean {
-  return kty === 'EC' || kty === 'RSA'
-}
 
 function readCount(document: Members, name: string, maximum: number): number | undefined {
   const value = document[name]

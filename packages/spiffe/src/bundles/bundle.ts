@@ -25,7 +25,9 @@ export interface JwtAuthority {
   readonly expiresAt?: number
 }
 
-/** Bundles by trust domain, each used for the IDs of its own trust domain only; never merged. A Map of bundles is one. */
+/**
+ * Bundles by trust domain, each used for the IDs of its own trust domain only; never merged. A Map of bundles is one.
+ */
 export interface BundleSet {
   get(trustDomain: string): Bundle | undefined
 }
@@ -33,18 +35,24 @@ export interface BundleSet {
 export interface BundleParts {
   readonly trustDomain: string
   readonly x509Authorities?: readonly Certificate[]
-  readonly jwtAuthorities?: Iterable<{ keyId: string; publicKey: KeyObject; expiresAt?: number }>
+  readonly jwtAuthorities?: Iterable<JwtAuthorityParts>
   readonly sequenceNumber?: number
   readonly refreshHintSeconds?: number
+}
+
+export interface JwtAuthorityParts extends Pick<JwtAuthority, 'keyId' | 'publicKey' | 'expiresAt'> {
+  /** The only algorithm that the key is for, where it names one */
+  readonly algorithm?: string
 }
 
 /** Throws `invalid_bundle` for a repeated or empty key id, and for keys that no JWT-SVID may be signed with. */
 export function createBundle(parts: BundleParts): Bundle {
   const { x509Authorities = [], jwtAuthorities = [], sequenceNumber, refreshHintSeconds } = parts
   const authorities = new Map<string, JwtAuthority>()
-  for (const { keyId, publicKey, expiresAt } of jwtAuthorities) {
+  for (const authority of jwtAuthorities) {
+    const { keyId } = authority
     if (authorities.has(keyId)) throw invalid(`two keys have the id ${quoted(keyId)}`)
-    authorities.set(keyId, createJwtAuthority(keyId, publicKey, expiresAt))
+    authorities.set(keyId, createJwtAuthority(authority))
   }
   return Object.freeze({
     trustDomain: parseTrustDomain(parts.trustDomain),
@@ -55,7 +63,7 @@ export function createBundle(parts: BundleParts): Bundle {
   })
 }
 
-function createJwtAuthority(keyId: string, publicKey: KeyObject, expiresAt?: number): JwtAuthority {
+function createJwtAuthority({ keyId, publicKey, expiresAt, algorithm }: JwtAuthorityParts): JwtAuthority {
   if (keyId === '' || keyId.length > 1024) throw invalid('a key id does not have 1 to 1024 characters')
   // JWT-SVID section 2.1 knows RSA and ECDSA only.
   if (publicKey.asymmetricKeyType !== 'rsa' && publicKey.asymmetricKeyType !== 'ec') {
@@ -64,14 +72,14 @@ function createJwtAuthority(keyId: string, publicKey: KeyObject, expiresAt?: num
   return Object.freeze({
     keyId,
     publicKey,
-    verificationKey: readKey(keyId, publicKey),
+    verificationKey: readKey(keyId, publicKey, algorithm),
     ...(expiresAt !== undefined && { expiresAt }),
   })
 }
 
-function readKey(keyId: string, publicKey: KeyObject): VerificationKey {
+function readKey(keyId: string, publicKey: KeyObject, algorithm: string | undefined): VerificationKey {
   try {
-    return importPublicJwk({ ...publicKey.export({ format: 'jwk' }), kid: keyId })
+    return importPublicJwk({ ...publicKey.export({ format: 'jwk' }), kid: keyId, alg: algorithm })
   } catch (error) {
     if (!(error instanceof TokenError)) throw error
     throw invalid(`the key ${quoted(keyId)} cannot be used: ${error.message}`)

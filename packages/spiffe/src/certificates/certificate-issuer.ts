@@ -40,8 +40,8 @@ export interface LeafTemplate {
 }
 
 /**
- * Signs leaf certificates with a CA's key. `chain` is what lies between the CA and its root, the CA's own certificate first.
- * Throws `invalid_configuration` where the key is not the certificate's, or the certificate no CA.
+ * Signs leaf certificates with a CA's key. `chain` is what lies between the CA and its root, the CA's own certificate
+ * first. Throws `invalid_configuration` where the key is not the certificate's, or the certificate no CA.
  */
 export function createCertificateIssuer({
   key,

@@ -8,7 +8,9 @@ import { type Extensions, noExtensions, readExtensions } from './extensions.ts'
 import { readPublicKey } from './public-key.ts'
 import { isSignedBy } from './signature-algorithm.ts'
 
-/** What a certificate signing request asks for (PKCS#10, RFC 2986). An issuer decides by itself what it grants of it. */
+/**
+ * What a certificate signing request asks for (PKCS#10, RFC 2986). An issuer decides by itself what it grants of it.
+ */
 export interface CertificateRequest {
   readonly publicKey: KeyObject
   /** SubjectPublicKeyInfo */
@@ -24,8 +26,8 @@ const maximumBytes = 65_536
 export const extensionRequestId = '1.2.840.113549.1.9.14'
 
 /**
- * Reads a request of DER and checks that its sender owns the key. Keys are EC P-256 or P-384, or RSA of 2048 bits and more.
- * Throws `invalid_csr`. `checkSignature: false` is for requests whose sender proved the key otherwise.
+ * Reads a request of DER and checks that its sender owns the key. Keys are EC P-256 or P-384, or RSA of 2048 bits and
+ * more. Throws `invalid_csr`. `checkSignature: false` is for requests whose sender proved the key otherwise.
  */
 export function parseCertificateRequest(
   der: Uint8Array,

@@ -47,8 +47,8 @@ export interface Certificate {
 const maximumBytes = 65_536
 
 /**
- * Reads one certificate. Throws `invalid_certificate` for all that is not DER, more than 64 KiB, bytes after the end, keys that
- * are weak or of unknown types, repeated extensions, and names with control characters.
+ * Reads one certificate. Throws `invalid_certificate` for all that is not DER, more than 64 KiB, bytes after the end,
+ * keys that are weak or of unknown types, repeated extensions, and names with control characters.
  */
 export function parseCertificate(der: Uint8Array): Certificate {
   // A copy: it lives long, and its source may be a buffer of the network's pool.

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { contextTag } from '../der/der-reader.ts'
+import { contextTag, tags } from '../der/der-reader.ts'
 import { bitString, element, integer, objectIdentifier, sequence } from '../der/write-der.ts'
 import { extensionRequestId } from './certificate-request.ts'
 import { type Subject, writeSubject } from './distinguished-name.ts'
@@ -8,8 +8,8 @@ import { signingWith } from './signature-algorithm.ts'
 import { alternativeNames } from './write-extensions.ts'
 
 /**
- * A certificate signing request (PKCS#10, RFC 2986) as DER, signed with the private `key`. Throws `invalid_configuration` for a
- * name that no certificate can have.
+ * A certificate signing request (PKCS#10, RFC 2986) as DER, signed with the private `key`. Throws
+ * `invalid_configuration` for a name that no certificate can have.
  */
 export function createCertificateRequest({
   key,
@@ -19,7 +19,7 @@ export function createCertificateRequest({
 }: { key: KeyObject; uris?: readonly string[]; dnsNames?: readonly string[] } & Subject): Buffer {
   const names = checkNames({ uris, dnsNames })
   const extensions = alternativeNames(names, false)
-  const attribute = sequence(objectIdentifier(extensionRequestId), element(0x31, sequence(...extensions)))
+  const attribute = sequence(objectIdentifier(extensionRequestId), element(tags.set, sequence(...extensions)))
   const body = sequence(
     integer(Buffer.from([0])),
     writeSubject(subject),

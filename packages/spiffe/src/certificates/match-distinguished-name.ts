@@ -2,9 +2,9 @@ import { SpiffeError } from '../spiffe-error.ts'
 import { oidOfShortName, readDistinguishedName } from './distinguished-name.ts'
 
 /**
- * Whether the DER of a name is the name in an RFC 4514 text (`CN=orders,O=Example`): part by part, in the same order, the attributes
- * of a part in any order. Types are compared as what they are (`cn`, `CN` and `2.5.4.3` are one), values character by character.
- * Throws `invalid_configuration` for a text that is no such name.
+ * Whether the DER of a name is the name in an RFC 4514 text (`CN=orders,O=Example`): part by part, in the same order,
+ * the attributes of a part in any order. Types are compared as what they are (`cn`, `CN` and `2.5.4.3` are one), values
+ * character by character. Throws `invalid_configuration` for a text that is no such name.
  */
 export function matchesDistinguishedName(nameDer: Buffer, text: string): boolean {
   const expected = parse(text)

@@ -10,8 +10,9 @@ const curves: ReadonlyMap<string, number> = new Map([
 ])
 
 /**
- * The key in a SubjectPublicKeyInfo: EC on P-256, P-384 or P-521 as a named curve (explicit parameters are CVE-2020-0601)
- * and an uncompressed point, RSA of at least 2048 bits, or Ed25519. Throws DerError, and TokenError for weak keys.
+ * The key in a SubjectPublicKeyInfo: EC on P-256, P-384 or P-521 as a named curve (explicit parameters are
+ * CVE-2020-0601) and an uncompressed point, RSA of at least 2048 bits, or Ed25519. Throws DerError, and TokenError for
+ * weak keys.
  */
 export function readPublicKey(spki: Buffer): KeyObject {
   const reader = new DerReader(readOnly(spki, tags.sequence, 'the public key').content, 'the public key')

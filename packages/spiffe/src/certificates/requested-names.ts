@@ -4,8 +4,9 @@ import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { NamesToWrite } from './general-names.ts'
 
 /**
- * The names as they are when a certificate may carry them: SPIFFE IDs, host names with at most one `*` as first label, IP
- * addresses. Throws `invalid_configuration`, and `invalid_spiffe_id`: nothing that others could read as two names is signed.
+ * The names as they are when a certificate may carry them: SPIFFE IDs, host names with at most one `*` as first label,
+ * IP addresses. Throws `invalid_configuration`, and `invalid_spiffe_id`: nothing that others could read as two names is
+ * signed.
  */
 export function checkNames<Names extends NamesToWrite>(names: Names): Names {
   for (const uri of names.uris ?? []) {

@@ -18,7 +18,10 @@ export interface CertificateBody {
 
 const version3 = element(contextTag(0, 'constructed'), integer(Buffer.from([2])))
 
-/** A certificate as DER (RFC 5280 section 4.1). Throws `invalid_configuration` for a serial number or times that none can have. */
+/**
+ * A certificate as DER (RFC 5280 section 4.1). Throws `invalid_configuration` for a serial number or times that none
+ * can have.
+ */
 export function signCertificate(body: CertificateBody, signing: Signing): Buffer {
   checkSerialNumber(body.serialNumber)
   checkTimes(body)

@@ -25,8 +25,8 @@ const algorithms: ReadonlyMap<string, SignatureAlgorithm> = new Map<string, Sign
 ])
 
 /**
- * Whether `signature` over `message` was made by the owner of `key` with the algorithm of an AlgorithmIdentifier. False for
- * SHA-1, MD5 and all else that is not known, and for an algorithm of another kind of key.
+ * Whether `signature` over `message` was made by the owner of `key` with the algorithm of an AlgorithmIdentifier. False
+ * for SHA-1, MD5 and all else that is not known, and for an algorithm of another kind of key.
  */
 export function isSignedBy(key: KeyObject, algorithmDer: Buffer, message: Buffer, signature: Buffer): boolean {
   const algorithm = algorithms.get(algorithmDer.toString('hex'))

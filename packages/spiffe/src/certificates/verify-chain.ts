@@ -14,11 +14,11 @@ const maximumChain = 10
 const maximumSignatures = 50
 
 /**
- * Checks that a chain, leaf first, leads to one of the anchors (RFC 5280 section 6): signatures, validity of each at `now`
- * (seconds since the epoch), CA flags, path lengths, key usages, name constraints, and no critical extension that is not
- * known. Certificates after the leaf may be in any order; anchors are CA certificates and are held to the same rules. Revocation
- * is not looked at. Gives the path from the leaf to its anchor. Throws `expired_svid` where only a validity is at fault, else
- * `untrusted_svid`.
+ * Checks that a chain, leaf first, leads to one of the anchors (RFC 5280 section 6): signatures, validity of each at
+ * `now` (seconds since the epoch), CA flags, path lengths, key usages, name constraints, and no critical extension that
+ * is not known. Certificates after the leaf may be in any order; anchors are CA certificates and are held to the same
+ * rules. Revocation is not looked at. Gives the path from the leaf to its anchor. Throws `expired_svid` where only a
+ * validity is at fault, else `untrusted_svid`.
  */
 export function verifyCertificateChain(
   chain: readonly Certificate[],

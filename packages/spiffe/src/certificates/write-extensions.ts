@@ -5,7 +5,10 @@ import { extendedKeyUsageIds, extensionIds, type KeyUsage, keyUsages } from './e
 import { type NamesToWrite, writeGeneralNames } from './general-names.ts'
 import { publicKeyBits } from './public-key.ts'
 
-/** Subject alternative names, or nothing where there are none. Critical where there is no subject (RFC 5280 section 4.1.2.6). */
+/**
+ * Subject alternative names, or nothing where there are none. Critical where there is no subject (RFC 5280 section
+ * 4.1.2.6).
+ */
 export function alternativeNames(names: NamesToWrite, isCritical: boolean): Buffer[] {
   const written = writeGeneralNames(names)
   return written.length === 0 ? [] : [extension('subjectAlternativeName', isCritical, sequence(...written))]

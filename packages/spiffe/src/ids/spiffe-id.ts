@@ -11,9 +11,9 @@ export interface SpiffeId {
 }
 
 /**
- * Reads `spiffe://example.org/a/b`. Scheme and trust domain are taken in any case, as in every URI, and come out in lower
- * case. Throws `invalid_spiffe_id` for anything else than letters, digits, `.`, `-` and `_` in the segments, and for
- * empty and dot segments, a trailing slash, user, port, query, fragment, percent signs, and more than 2048 bytes.
+ * Reads `spiffe://example.org/a/b`. Scheme and trust domain are taken in any case, as in every URI, and come out in
+ * lower case. Throws `invalid_spiffe_id` for anything else than letters, digits, `.`, `-` and `_` in the segments, and
+ * for empty and dot segments, a trailing slash, user, port, query, fragment, percent signs, and more than 2048 bytes.
  */
 export function parseSpiffeId(text: string): SpiffeId {
   if (text.length > maximumLength) throw invalid(text, `is longer than ${maximumLength} bytes`)

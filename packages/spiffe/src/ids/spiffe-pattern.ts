@@ -2,8 +2,8 @@ import { parseSpiffeId, type SpiffeId } from './spiffe-id.ts'
 
 /**
  * Whether an ID is what a pattern says: exactly the ID, or with `/*` at its end any ID below it, by whole segments
- * (`spiffe://example.org/a/*` means `/a/b` and `/a/b/c`, not `/a` and not `/ab`). Throws `invalid_spiffe_id` for a pattern
- * that is none; an ID that is none matches nothing.
+ * (`spiffe://example.org/a/*` means `/a/b` and `/a/b/c`, not `/a` and not `/ab`). Throws `invalid_spiffe_id` for a
+ * pattern that is none; an ID that is none matches nothing.
  */
 export function matchesSpiffePattern(id: SpiffeId | string, pattern: string): boolean {
   const { base, below } = readPattern(pattern)

@@ -11,6 +11,8 @@ export interface JwtSvid {
   readonly expiresAt: number
   readonly issuedAt?: number
   readonly claims: { readonly [name: string]: unknown }
+  /** Of the key that has signed it, as the bundle names it; before verification what the token says */
+  readonly keyId?: string
   /** Tells several SVIDs of one workload apart; `''` for none */
   readonly hint: string
 }
@@ -39,27 +41,31 @@ const allowed: readonly VerificationAlgorithm[] = [
 ]
 const headerNames = ['alg', 'kid', 'typ']
 
-/** What a JWT-SVID says, none of it verified: for the workload that just got it. Throws `invalid_svid`, `invalid_spiffe_id`. */
+/**
+ * What a JWT-SVID says, none of it verified: for the workload that just got it. Throws `invalid_svid`,
+ * `invalid_spiffe_id`.
+ */
 export function parseJwtSvidUnverified(token: string, hint = ''): JwtSvid {
   return readSvid(parse(token), hint)
 }
 
 /**
- * The JWT-SVID in a token, after all checks of JWT-SVID sections 2 to 4: only the keys of its subject's own trust domain
- * count. Throws `invalid_svid`, `invalid_spiffe_id`, `expired_svid`, and `untrusted_svid` where no such key has signed it.
+ * The JWT-SVID in a token, after all checks of JWT-SVID sections 2 to 4: only the keys of its subject's own trust
+ * domain count. Throws `invalid_svid`, `invalid_spiffe_id`, `expired_svid`, and `untrusted_svid` where no such key has
+ * signed it.
  */
 export function verifyJwtSvid(token: string, rules: JwtSvidRules): JwtSvid {
   const { bundles, now, leewaySeconds = 10 } = rules
   if (!(leewaySeconds >= 0 && leewaySeconds <= 60)) throw new RangeError('leewaySeconds must be between 0 and 60')
   const parsed = parse(token)
   const svid = readSvid(parsed, '')
-  checkSignature(parsed, bundles.get(svid.id.trustDomain), svid.id)
+  const keyId = checkSignature(parsed, bundles.get(svid.id.trustDomain), svid.id)
   checkTimes(svid, now, leewaySeconds)
   const accepted = typeof rules.audience === 'string' ? [rules.audience] : rules.audience
   if (!svid.audience.some((audience) => accepted.includes(audience))) {
     throw invalid(`it is for ${svid.audience.slice(0, 3).map(quoted).join(', ')}, not for this receiver`)
   }
-  return svid
+  return Object.freeze({ ...svid, keyId })
 }
 
 function parse(token: string): ParsedJws {
@@ -90,6 +96,7 @@ function readSvid({ header, claims, token }: ParsedJws, hint: string): JwtSvid {
     expiresAt,
     ...(issuedAt !== undefined && { issuedAt }),
     claims,
+    ...(header.kid !== undefined && { keyId: header.kid }),
     hint,
   })
 }
@@ -114,7 +121,8 @@ function readTime(claims: ParsedJws['claims'], name: 'exp' | 'iat' | 'nbf'): num
   return value
 }
 
-function checkSignature(parsed: ParsedJws, bundle: Bundle | undefined, id: SpiffeId): void {
+/** The id of the key that has signed it. */
+function checkSignature(parsed: ParsedJws, bundle: Bundle | undefined, id: SpiffeId): string {
   if (bundle === undefined || bundle.trustDomain !== id.trustDomain) {
     throw untrusted(`there is no bundle of the trust domain ${quoted(id.trustDomain)}`)
   }
@@ -126,6 +134,7 @@ function checkSignature(parsed: ParsedJws, bundle: Bundle | undefined, id: Spiff
     if (!(error instanceof TokenError)) throw error
     throw untrusted(error.message, error)
   }
+  return key.keyId
 }
 
 /** By `kid`, which is optional (section 2.2): without one the only key that fits the algorithm. */

@@ -19,8 +19,9 @@ export interface X509Svid {
 }
 
 /**
- * An SVID as the Workload API gives it: DER certificates one after the other, leaf first, and a PKCS#8 DER private key. Throws
- * `invalid_certificate` and `invalid_svid`, also where the key is another's. Whether the chain is trusted is for others to judge.
+ * An SVID as the Workload API gives it: DER certificates one after the other, leaf first, and a PKCS#8 DER private key.
+ * Throws `invalid_certificate` and `invalid_svid`, also where the key is another's. Whether the chain is trusted is for
+ * others to judge.
  */
 export function parseX509Svid(certificates: Uint8Array, privateKeyPkcs8: Uint8Array, hint = ''): X509Svid {
   const chain = parseCertificates(certificates, maximumChain)
@@ -38,7 +39,10 @@ export function parseX509Svid(certificates: Uint8Array, privateKeyPkcs8: Uint8Ar
 
 const maximumChain = 10
 
-/** The rules for a certificate that authenticates (X509-SVID sections 2 to 5). Throws `invalid_svid`, `invalid_spiffe_id`. */
+/**
+ * The rules for a certificate that authenticates (X509-SVID sections 2 to 5). Throws `invalid_svid`,
+ * `invalid_spiffe_id`.
+ */
 export function checkX509SvidLeaf(leaf: Certificate): SpiffeId {
   const [uri] = leaf.uris
   if (uri === undefined || leaf.uris.length !== 1) {
@@ -55,9 +59,9 @@ export function checkX509SvidLeaf(leaf: Certificate): SpiffeId {
 }
 
 /**
- * The ID that a chain (leaf first) proves, at `now` in seconds since the epoch. Only the bundle of the ID's own trust domain counts.
- * That the peer owns the leaf's key is for TLS to show. Throws `invalid_svid`, `untrusted_svid`, `expired_svid`,
- * `invalid_spiffe_id`.
+ * The ID that a chain (leaf first) proves, at `now` in seconds since the epoch. Only the bundle of the ID's own trust
+ * domain counts. That the peer owns the leaf's key is for TLS to show. Throws `invalid_svid`, `untrusted_svid`,
+ * `expired_svid`, `invalid_spiffe_id`.
  */
 export function verifyX509Svid(
   chain: readonly Certificate[],

@@ -139,6 +139,24 @@ describe('a client', () => {
     expect(error).toMatchObject({ code: 'unauthorized_peer' })
   })
 
+  it('gives no connection from before a rotation to requests that wait', async () => {
+    const rotating = testSource(authority, '/billing')
+    const serials: string[] = []
+    const server = createHttpsServer(testSource(authority, '/orders'), allowAny(), (request, response) => {
+      serials.push(peerOf(request)!.certificate.serialNumber)
+      if (serials.length === 1) rotating.rotate()
+      response.end('hello')
+    })
+    open.push(server)
+    const port = await listen(server)
+    const agent = httpsAgent(rotating, allowId(orders), { maxSockets: 1 })
+    const before = rotating.svid().certificates[0]!.serialNumber
+    await Promise.all([get(port, agent), get(port, agent), get(port, agent)])
+    const after = rotating.svid().certificates[0]!.serialNumber
+    expect(serials).toEqual([before, after, after])
+    agent.destroy()
+  })
+
   it('knows who answered', async () => {
     const socket = await secureConnect(source, allowAny(), { host: '127.0.0.1', port: await serveWith(authority) })
     expect(peerOf(socket)?.id.toString()).toBe(orders)

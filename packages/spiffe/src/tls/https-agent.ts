@@ -1,9 +1,8 @@
 import { Agent, type AgentOptions, type RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import { peerOf } from './peer.ts'
 import type { PeerAuthorizer } from './peer-authorizer.ts'
-import { secureConnect } from './secure-connect.ts'
+import { startConnect } from './secure-connect.ts'
 import type { TlsSource } from './tls-source.ts'
 
 /**
@@ -28,33 +27,29 @@ class SpiffeAgent extends Agent {
     this.#source = source
     this.#authorize = authorize
     this.#forget = source.onUpdate(() => this.#retire())
+    // Ahead of Node's own listener, which gives a free connection to the next request that waits.
+    this.prependListener('free', (socket: Duplex) => {
+      if (this.#isOutdated(socket)) socket.destroy()
+    })
   }
 
-  override createConnection(
-    options: RequestOptions,
-    callback: (error: Error | null, socket: Duplex) => void = () => {},
-  ): undefined {
-    const fresh = this.#fresh
+  override createConnection(options: RequestOptions): Duplex {
     const { host, port, socketPath, servername, lookup } = options
     const to = socketPath ? { path: socketPath } : { host: host ?? 'localhost', port: Number(port ?? 443) }
-    secureConnect(this.#source, this.#authorize, { ...to, servername, lookup }).then(
-      (socket) => {
-        fresh.add(socket)
-        callback(null, socket)
-      },
-      (error: Error) => (callback as (error: Error) => void)(error),
-    )
-  }
-
-  override keepSocketAlive(socket: Duplex): boolean {
-    const peer = peerOf(socket as TLSSocket)
-    const lives = peer !== undefined && peer.certificate.notAfter * 1000 > Date.now()
-    return lives && this.#fresh.has(socket) && (super.keepSocketAlive(socket) as unknown as boolean)
+    const socket = startConnect(this.#source, this.#authorize, { ...to, servername, lookup })
+    this.#fresh.add(socket)
+    return socket
   }
 
   override destroy(): void {
     this.#forget()
     super.destroy()
+  }
+
+  #isOutdated(socket: Duplex): boolean {
+    // Node also calls a connection free that is still being made for a request that waits: nobody is there yet.
+    const expiresAt = peerOf(socket)?.certificate.notAfter ?? Number.POSITIVE_INFINITY
+    return !this.#fresh.has(socket) || expiresAt * 1000 <= Date.now()
   }
 
   #retire(): void {

@@ -28,7 +28,8 @@ export function clientTlsOptions(source: TlsSource, authorize: PeerAuthorizer): 
 }
 
 /**
- * A connection to a peer that is verified and authorised before this resolves; `peerOf(socket)` says who it is.
+ * A connection to a peer that is verified and authorised before this resolves; `peerOf(socket)` says who it is. Whether the
+ * peer lets us in as well, TLS 1.3 only shows when something is read.
  *
  * @throws SpiffeError `unauthorized_peer`, `untrusted_svid`, `expired_svid`, `invalid_svid`; `unavailable` when there is
  * no connection; what the source throws when it has no identity that lives
@@ -38,6 +39,26 @@ export async function secureConnect(
   authorize: PeerAuthorizer,
   options: SecureConnectOptions,
 ): Promise<TLSSocket> {
+  const socket = startConnect(source, authorize, options)
+  try {
+    await secured(socket)
+    return socket
+  } catch (error) {
+    socket.on('error', () => {})
+    socket.destroy()
+    if (error instanceof SpiffeError) throw error
+    const why = `no TLS connection to ${nameOf(options)}: ${(error as Error).message}`
+    throw new SpiffeError('unavailable', why, { cause: error })
+  }
+}
+
+/**
+ * A connection that is being made, for what waits for `secureConnect` itself: until then nothing that is written goes out. If
+ * the peer is not to be talked to, it ends with a SpiffeError; other errors are node's.
+ *
+ * @throws SpiffeError what the source throws when it has no identity that lives
+ */
+export function startConnect(source: TlsSource, authorize: PeerAuthorizer, options: SecureConnectOptions): TLSSocket {
   const { handshakeTimeoutMilliseconds = 10_000, servername = '', ...to } = options
   let verified: Peer | undefined
   const socket = connect({
@@ -48,24 +69,20 @@ export async function secureConnect(
       verified = peer
     }),
   })
-  const where = nameOf(options)
+  const { destroy } = socket
+  socket.destroy = (error) => destroy.call(socket, error && (verdictOn(error, options) ?? error))
   const timer = setTimeout(
     () => socket.destroy(new Error(`no TLS handshake within ${handshakeTimeoutMilliseconds} ms`)),
     handshakeTimeoutMilliseconds,
   )
-  try {
-    await secured(socket)
-    // Node leaves the check out for a resumed session. We never resume one; were it to happen, nobody has been verified.
-    if (verified === undefined) throw new SpiffeError('unauthorized_peer', 'the peer was not verified')
-    setPeer(socket, verified)
-    return socket
-  } catch (error) {
-    socket.on('error', () => {})
-    socket.destroy()
-    throw connectError(error, where)
-  } finally {
+  socket.once('close', () => clearTimeout(timer))
+  socket.once('secureConnect', () => {
     clearTimeout(timer)
-  }
+    // Node leaves the check out for a resumed session. We never resume one; were it to happen, nobody has been verified.
+    if (verified === undefined) socket.destroy(new SpiffeError('unauthorized_peer', 'the peer was not verified'))
+    else setPeer(socket, verified)
+  })
+  return socket
 }
 
 function verifyingOptions(source: TlsSource, authorize: PeerAuthorizer, onVerified: (peer: Peer) => void) {
@@ -89,11 +106,12 @@ function verifyingOptions(source: TlsSource, authorize: PeerAuthorizer, onVerifi
 }
 
 function secured(socket: TLSSocket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once('secureConnect', resolve)
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error('the connection was closed during the handshake')))
-  })
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onSecure = () => socket.destroyed || resolve()
+  const onClose = () => reject(new Error('the connection was closed during the handshake'))
+  socket.once('secureConnect', onSecure).once('error', reject).once('close', onClose)
+  // Errors that come later are the caller's.
+  return promise.finally(() => socket.off('secureConnect', onSecure).off('error', reject).off('close', onClose))
 }
 
 function nameOf({ path, host = 'localhost', port, socket }: SecureConnectOptions): string {
@@ -101,9 +119,6 @@ function nameOf({ path, host = 'localhost', port, socket }: SecureConnectOptions
   return path ?? `${host}:${port}`
 }
 
-function connectError(error: unknown, where: string): SpiffeError {
-  if (error instanceof SpiffeError) return error
-  const { message, code } = error as NodeJS.ErrnoException
-  const verdict = opensslVerdict(code, where, error)
-  return verdict ?? new SpiffeError('unavailable', `no TLS connection to ${where}: ${message}`, { cause: error })
+function verdictOn(error: NodeJS.ErrnoException, options: SecureConnectOptions): SpiffeError | undefined {
+  return error instanceof SpiffeError ? error : opensslVerdict(error.code, nameOf(options), error)
 }

@@ -19,11 +19,23 @@ export function callError(error: unknown, target: string): SpiffeError {
       cause: error,
     })
   }
-  return new SpiffeError(
-    'unavailable',
-    `no answer from the Workload API at ${target}: ${said}; is the agent running, and may this process open its socket?`,
-    { cause: error },
-  )
+  return new SpiffeError('unavailable', `no answer from the Workload API at ${target}: ${unreachable(said)}`, {
+    cause: error,
+  })
+}
+
+/** grpc-js tells why it could not connect within a sentence of its own. */
+function unreachable(said: string): string {
+  switch (/\bconnect (E[A-Z]+)\b/.exec(said)?.[1]) {
+    case 'ENOENT':
+      return 'there is no such socket; is the agent running, and is this the socket that it serves?'
+    case 'ECONNREFUSED':
+      return 'nobody listens there; is the agent running?'
+    case 'EACCES':
+      return 'this user may not open the socket; let everybody pass through its folders'
+    default:
+      return `${said}; is the agent running, and may this process open its socket?`
+  }
 }
 
 function printable(text: string): string {

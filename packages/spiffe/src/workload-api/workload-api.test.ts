@@ -4,6 +4,7 @@ import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Bundle } from '../bundles/bundle.ts'
 import type { SpiffeError } from '../spiffe-error.ts'
+import { readJwtSvids } from './jwt-answers.ts'
 
 const authority = createTestAuthority('example.org')
 const partner = createTestAuthority('partner.example')
@@ -126,6 +127,13 @@ describe('a workload that gets no answer', () => {
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
     fake.setSvids([{ ...mine, id: authority.x509Svid('/admin').id }])
     await expect(workloadApi.fetchX509Context()).rejects.toMatchObject({ code: 'invalid_svid' })
+  })
+
+  it('takes no JWT-SVID that is for others than were asked for', () => {
+    const svid = authority.jwtSvid('/billing', ['orders'])
+    const response = { svids: [{ spiffeId: 'spiffe://example.org/billing', svid, hint: '' }] }
+    expect(readJwtSvids(response, ['orders'])).toHaveLength(1)
+    expect(() => readJwtSvids(response, ['orders', 'stock'])).toThrow(expect.objectContaining({ code: 'invalid_svid' }))
   })
 
   it('goes on watching after such an answer, and after the agent was away', async () => {

@@ -7,7 +7,11 @@ import {
 } from '@grpc/grpc-js'
 import type { SpiffeId } from '../ids/spiffe-id.ts'
 import { parseSpiffeId } from '../ids/spiffe-id.ts'
-import { SpiffeWorkloadAPIClient, type ValidateJWTSVIDResponse } from '../protocol/workload-api.ts'
+import {
+  type JWTSVIDResponse,
+  SpiffeWorkloadAPIClient,
+  type ValidateJWTSVIDResponse,
+} from '../protocol/workload-api.ts'
 import { SpiffeError } from '../spiffe-error.ts'
 import type { JwtSvid } from '../svids/jwt-svid.ts'
 import { callError } from './call-error.ts'
@@ -107,7 +111,8 @@ export function createWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi
         'a JWT-SVID needs an audience: the name of whom it will be sent to',
       )
     }
-    return readJwtSvids(await unary((done) => client.fetchJwtsvid(request, metadata, callOptions(), done)))
+    const answer = await unary<JWTSVIDResponse>((done) => client.fetchJwtsvid(request, metadata, callOptions(), done))
+    return readJwtSvids(answer, request.audience)
   }
 
   return {

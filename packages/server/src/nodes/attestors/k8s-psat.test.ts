@@ -39,6 +39,8 @@ const attestorFor = (
         serviceAccounts: ['countersign:agent'],
         audience,
         timeoutMilliseconds,
+        nodeLabels: ['topology.kubernetes.io/zone', 'constructor'],
+        podLabels: ['app'],
       },
     },
   })
@@ -72,6 +74,14 @@ describe('k8s_psat lets a node join', () => {
       kind: 'TokenReview',
       spec: { token, audiences: ['countersign-server'] },
     })
+  })
+
+  it('with the labels that were named as selectors, and no others', async () => {
+    const zone = { 'topology.kubernetes.io/zone': 'a', 'kubernetes.io/arch': 'arm64' }
+    kubernetes.nodes.set('worker-1', { uid: 'node-uid-1', labels: zone })
+    kubernetes.pods.set('countersign/agent-x7k2p', { ...pod, labels: { app: 'agent', 'pod-template-hash': 'x' } })
+    const labels = (await attest()).selectors.map(({ value }) => value).filter((value) => value.includes('label'))
+    expect(labels).toEqual(['agent_node_label:topology.kubernetes.io/zone:a', 'agent_pod_label:app:agent'])
   })
 
   it('with its own token read anew each time', async () => {

@@ -9,6 +9,9 @@ export interface KubernetesCluster extends KubernetesApiOptions {
   serviceAccounts: readonly string[]
   /** What tokens must be for: one of these, and at least one is named */
   audience: readonly string[]
+  /** Names of the labels that become selectors; whoever may set them decides over nodes */
+  nodeLabels?: readonly string[]
+  podLabels?: readonly string[]
 }
 
 export interface K8sPsatAttestorOptions {
@@ -54,6 +57,8 @@ export function k8sPsatAttestor({ trustDomain, clusters }: K8sPsatAttestorOption
           ...(node.address === undefined ? [] : [`agent_node_ip:${node.address}`]),
           `agent_node_name:${node.name}`,
           `agent_node_uid:${node.uid}`,
+          ...labelValues('agent_node_label', node.labels, cluster.nodeLabels),
+          ...labelValues('agent_pod_label', node.podLabels, cluster.podLabels),
         ]
         return {
           id: `spiffe://${trustDomain}/spire/agent/k8s_psat/${name}/${node.uid}`,
@@ -78,12 +83,13 @@ function openCluster(name: string, cluster: KubernetesCluster) {
 
 const uid = z.string().regex(/^[A-Za-z0-9-]{1,64}$/)
 const objectName = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/)
+const labels = z.record(z.string(), z.string()).optional()
 const pod = z.object({
-  metadata: z.object({ uid }),
+  metadata: z.object({ uid, labels }),
   spec: z.object({ nodeName: objectName.optional() }),
   status: z.object({ hostIP: z.string().max(64).optional() }).optional(),
 })
-const kubernetesNode = z.object({ metadata: z.object({ uid }) })
+const kubernetesNode = z.object({ metadata: z.object({ uid, labels }) })
 
 /** @throws AttestationError `denied` when the pod is gone or another one of its name */
 async function nodeOf({ namespace, podName, podUid }: TokenOwner, api: KubernetesApi) {
@@ -93,7 +99,17 @@ async function nodeOf({ namespace, podName, podUid }: TokenOwner, api: Kubernete
   if (name === undefined) throw denied('the pod that the token is bound to runs nowhere')
   const node = await api.get(`/api/v1/nodes/${name}`, kubernetesNode)
   if (!node) throw denied('the node of the pod is gone')
-  return { name, uid: node.metadata.uid, address: found.status?.hostIP }
+  return {
+    name,
+    uid: node.metadata.uid,
+    address: found.status?.hostIP,
+    labels: node.metadata.labels,
+    podLabels: found.metadata.labels,
+  }
+}
+
+function labelValues(kind: string, has: Record<string, string> | undefined, wanted: readonly string[] = []): string[] {
+  return wanted.filter((name) => has && Object.hasOwn(has, name)).map((name) => `${kind}:${name}:${has?.[name]}`)
 }
 
 function denied(message: string): AttestationError {

@@ -19,8 +19,8 @@ export interface FakeKubernetes {
   tokenFile: string
   tokens: Map<string, FakeToken>
   /** By `namespace/name` */
-  pods: Map<string, { uid: string; nodeName?: string; hostIP?: string }>
-  nodes: Map<string, { uid: string }>
+  pods: Map<string, { uid: string; nodeName?: string; hostIP?: string; labels?: Record<string, string> }>
+  nodes: Map<string, { uid: string; labels?: Record<string, string> }>
   /** Answers everything so, in place of itself */
   broken: ((path: string) => { status: number; body: string; hang?: boolean } | undefined) | undefined
   requests: { method: string; path: string; body: string }[]
@@ -85,10 +85,10 @@ function answerTo(fake: FakeKubernetes, path: string, body: string, knowsAudienc
   const [, namespace, podName] = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)$/.exec(path) ?? []
   if (podName) {
     const pod = fake.pods.get(`${namespace}/${podName}`)
-    const { uid, nodeName, hostIP } = pod ?? {}
-    return found(pod && { kind: 'Pod', metadata: { uid }, spec: { nodeName }, status: { hostIP } })
+    const { uid, nodeName, hostIP, labels } = pod ?? {}
+    return found(pod && { kind: 'Pod', metadata: { uid, labels }, spec: { nodeName }, status: { hostIP } })
   }
   const [, nodeName = ''] = /^\/api\/v1\/nodes\/([^/]+)$/.exec(path) ?? []
   const node = fake.nodes.get(nodeName)
-  return found(node && { kind: 'Node', metadata: { uid: node.uid } })
+  return found(node && { kind: 'Node', metadata: node })
 }

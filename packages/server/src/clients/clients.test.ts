@@ -117,6 +117,32 @@ describeStores('clients', (kind) => {
     expect((await server.call('PATCH', '/clients/svc-a', { jwks_uri })).body.jwks_uri).toBe(jwks_uri)
   })
 
+  it.each([
+    [{ spiffe_ids: ['spiffe://example.org/a*'] }, 'spiffe_ids'],
+    [{ spiffe_ids: ['https://example.org/a'] }, 'spiffe_ids'],
+    [{ spiffe_ids: ['spiffe://example.org/a', 'spiffe://example.org/a'] }, 'spiffe_ids'],
+    [{ tls_client_auth: {} }, 'tls_client_auth'],
+    [{ tls_client_auth: { san_dns: 'a.example', san_ip: '192.0.2.1' } }, 'tls_client_auth'],
+    [{ tls_client_auth: { san_dns: '*.example' } }, 'tls_client_auth'],
+    [{ tls_client_auth: { san_uri: 'spiffe://example.org/a' } }, 'tls_client_auth'],
+    [{ tls_client_auth: { san_ip: '010.0.0.1' } }, 'tls_client_auth'],
+    [{ tls_client_auth: { subject_dn: 'orders' } }, 'tls_client_auth'],
+    [{ tls_client_auth: { subject: 'CN=orders' } }, 'tls_client_auth'],
+  ])('refuses %j, which would let in nobody or too many', async (patch, path) => {
+    const answer = await server.call('PATCH', '/clients/svc-a', patch)
+    expect(answer.status).toBe(422)
+    expect(answer.body.errors[0].path).toMatch(new RegExp(`^${path}`))
+  })
+
+  it('keeps SPIFFE IDs and the name in certificates, and takes them away again', async () => {
+    const identity = { spiffe_ids: ['spiffe://example.org/a/*'], tls_client_auth: { san_ip: '2001:DB8::1' } }
+    expect((await server.call('PATCH', '/clients/svc-a', identity)).body).toMatchObject(identity)
+    expect((await server.call('GET', '/clients/svc-a')).body).toMatchObject(identity)
+    const none = { spiffe_ids: [], tls_client_auth: null }
+    expect((await server.call('PATCH', '/clients/svc-a', none)).body).toMatchObject(none)
+    expect((await server.call('POST', '/clients', { id: 'with-identity', ...identity })).body).toMatchObject(identity)
+  })
+
   it('disabling one kills its tokens and its secrets; enabling revives the secrets only', async () => {
     const admin = await server.administrator('short-reign', ['apis:read'])
     const list = () => server.call('GET', '/apis', undefined, { token: admin.token })

@@ -1,4 +1,5 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createTestAuthority } from '@countersign/spiffe/testing'
 import { signClientAssertion } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type AdminApiUnderTest, openAdminApi } from '../admin/admin-api.fixture.ts'
@@ -49,6 +50,34 @@ describeStores('client keys', (kind) => {
       }).toString(),
     })
     expect(token.statusCode).toBe(200)
+  })
+
+  it('takes a certificate, alone or as x5c of its key, and shows it with the key', async () => {
+    const authority = createTestAuthority('clients.test')
+    const { certificatePem, keyPem } = authority.certificate({ dnsNames: ['a.example'] })
+    const x5c = [certificatePem.replace(/-----[A-Z ]+-----|\s/g, '')]
+    const jwk = createPublicKey(keyPem).export({ format: 'jwk' })
+    const byPem = await server.call('POST', '/clients/svc-a/keys', { certificate: certificatePem })
+    expect([byPem.status, byPem.body.jwk]).toMatchObject([201, { ...jwk, x5c }])
+    await server.call('DELETE', `/clients/svc-a/keys/${byPem.body.kid}`)
+    const byJwk = await add({ ...jwk, x5c })
+    expect([byJwk.status, byJwk.body.jwk.x5c]).toEqual([201, x5c])
+    await server.call('DELETE', `/clients/svc-a/keys/${byJwk.body.kid}`)
+    const refused = [
+      { jwk: { ...publicJwk(p256), x5c } },
+      { jwk: { ...jwk, x5c: ['AAAA'] } },
+      { jwk: { ...jwk, x5c: [] } },
+      { jwk, certificate: certificatePem },
+      { certificate: 'no PEM' },
+      { certificate: certificatePem + certificatePem },
+      {},
+    ]
+    for (const body of refused) {
+      expect([
+        JSON.stringify(body).slice(0, 60),
+        (await server.call('POST', '/clients/svc-a/keys', body)).status,
+      ]).toEqual([JSON.stringify(body).slice(0, 60), 422])
+    }
   })
 
   it.each([

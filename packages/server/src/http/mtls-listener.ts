@@ -25,6 +25,9 @@ export interface MtlsListener {
   close(): Promise<void>
 }
 
+/** Whoever draws his handshake out holds a socket no longer than this. */
+const handshakeMilliseconds = 10_000
+
 /**
  * The same routes over HTTPS that asks for a client certificate. TLS sees that the client has its key; whether it is anybody is for
  * client authentication to say, so that clients with a secret may come here too. Without tickets: a session that is resumed
@@ -38,6 +41,7 @@ export async function startMtlsListener({ app, certificate, host, port }: MtlsLi
       ...contextOf(certificate),
       requestCert: true,
       rejectUnauthorized: false,
+      handshakeTimeout: handshakeMilliseconds,
       headersTimeout,
       requestTimeout,
       keepAliveTimeout,

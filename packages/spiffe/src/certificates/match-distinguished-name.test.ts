@@ -23,7 +23,7 @@ function certificateOf(subject: string): { certificate: Certificate; written: st
   const shown = execFileSync('openssl', ['x509', '-noout', '-subject', '-nameopt', 'RFC2253', '-in', file])
   return {
     certificate: parsePemCertificates(readFileSync(file, 'utf8'))[0]!,
-    written: String(shown).trim().replace('subject=', ''),
+    written: String(shown).replace(/\n$/, '').replace('subject=', ''),
   }
 }
 

@@ -1,0 +1,89 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import { type Certificate, parseCertificate, verifyX509Svid } from '@countersign/spiffe'
+import pino from 'pino'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { rotateAuthority } from '../certificate-authorities/lifecycle.ts'
+import { loadConfig } from '../config/load-config.ts'
+import { generateMasterKey } from '../sealing/master-key.ts'
+import { freePort } from '../server.fixture.ts'
+import { type RunningServer, startServer } from './run-server.ts'
+
+let folder: string
+let server: RunningServer | undefined
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-mtls-'))
+})
+afterEach(async () => {
+  await server?.close()
+  server = undefined
+  await rm(folder, { recursive: true })
+})
+
+async function start(settings: Record<string, string>): Promise<RunningServer> {
+  const config = loadConfig({
+    environment: {
+      COUNTERSIGN_ISSUER: 'http://localhost/',
+      COUNTERSIGN_HOST: '127.0.0.1',
+      COUNTERSIGN_PORT: '0',
+      COUNTERSIGN_DATABASE_URL: `sqlite:${join(folder, 'a.db')}`,
+      COUNTERSIGN_MASTER_KEY: generateMasterKey(),
+      COUNTERSIGN_MTLS_HOST: '127.0.0.1',
+      COUNTERSIGN_MTLS_PORT: '0',
+      ...settings,
+    },
+  })
+  server = await startServer(config, pino({ level: 'silent' }))
+  return server
+}
+
+async function shown({ mtlsPort }: RunningServer): Promise<Certificate> {
+  const socket = connect({ port: mtlsPort!, host: '127.0.0.1', rejectUnauthorized: false })
+  await new Promise((done) => socket.once('secureConnect', done))
+  const { raw } = socket.getPeerCertificate()
+  socket.destroy()
+  return parseCertificate(raw)
+}
+
+describe('the listener for certificates', () => {
+  const spiffe = async () => ({
+    COUNTERSIGN_SPIFFE_TRUST_DOMAIN: 'example.org',
+    COUNTERSIGN_SPIFFE_NODE_HOST: '127.0.0.1',
+    COUNTERSIGN_SPIFFE_NODE_PORT: String(await freePort()),
+  })
+
+  it("shows the server's own SVID with the issuer's host, and a new one when the CA changes", async () => {
+    const running = await start(await spiffe())
+    const { ca, authorities } = running.authority.workloadIdentity!
+    const first = await shown(running)
+    expect([first.uris, first.dnsNames]).toEqual([['spiffe://example.org/spire/server'], ['localhost']])
+    expect(verifyX509Svid([first], new Map([['example.org', ca.bundle()]]), Date.now() / 1000).path).toBe(
+      '/spire/server',
+    )
+    await rotateAuthority('x509', authorities, { force: true })
+    await expect.poll(async () => (await shown(running)).authorityKeyId === first.authorityKeyId).toBe(false)
+  })
+
+  it('stands in the metadata with the port that it has', async () => {
+    const running = await start(await spiffe())
+    const metadata = await (await fetch(`${running.url}/.well-known/oauth-authorization-server`)).json()
+    expect(metadata).toMatchObject({
+      mtls_endpoint_aliases: { token_endpoint: `https://localhost:${running.mtlsPort}/oauth/token` },
+    })
+  })
+
+  it('says what is missing: a certificate to show, CAs that can be read', async () => {
+    await expect(start({})).rejects.toThrow(/mtls\.cert_file/)
+    const file = join(folder, 'ca.pem')
+    await writeFile(file, 'nothing')
+    const another = {
+      COUNTERSIGN_DATABASE_URL: `sqlite:${join(folder, 'b.db')}`,
+      COUNTERSIGN_MTLS_CLIENT_CA_FILE: file,
+    }
+    await expect(start({ ...(await spiffe()), ...another })).rejects.toThrow(
+      /mtls\.client_ca_file: .*ca\.pem holds no CA certificates/,
+    )
+  })
+})

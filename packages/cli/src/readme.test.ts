@@ -156,7 +156,8 @@ interface JsonSchema {
 
 function settingsOf({ properties = {}, anyOf = [] }: JsonSchema, prefix: string): string[] {
   const inner = [...Object.entries(properties), ...anyOf.flatMap((one) => Object.entries(one.properties ?? {}))]
-  if (inner.length === 0 || prefix.startsWith('rate_limits.')) return [prefix]
+  // A limit is one setting: { quota, window }.
+  if (inner.length === 0 || /(^|\.)(rate|node)_limits\./.test(prefix)) return [prefix]
   return inner.flatMap(([name, schema]) => settingsOf(schema, prefix === '' ? name : `${prefix}.${name}`))
 }
 

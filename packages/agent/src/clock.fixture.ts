@@ -5,8 +5,12 @@ export class TestClock implements Clock {
   #now: number
   readonly #timers = new Set<{ at: number; callback: () => void }>()
 
-  constructor(startMilliseconds: number = Date.now()) {
+  readonly #sockets: boolean
+
+  /** @param options.sockets false where nothing but promises has to have its turn */
+  constructor(startMilliseconds: number = Date.now(), options: { sockets?: boolean } = {}) {
     this.#now = startMilliseconds
+    this.#sockets = options.sockets ?? true
   }
 
   now(): number {
@@ -23,7 +27,7 @@ export class TestClock implements Clock {
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds
     for (;;) {
-      await settled()
+      await this.#settled()
       const next = [...this.#timers].sort((one, other) => one.at - other.at)[0]
       if (next === undefined || next.at > end) break
       this.#timers.delete(next)
@@ -31,11 +35,11 @@ export class TestClock implements Clock {
       next.callback()
     }
     this.#now = end
-    await settled()
+    await this.#settled()
   }
-}
 
-/** Long enough for a call to a server in this process and its answer. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 4))
+  /** Long enough for a call to a server in this process and its answer. */
+  #settled(): Promise<void> {
+    return new Promise((resolve) => (this.#sockets ? setTimeout(resolve, 4) : setImmediate(resolve)))
+  }
 }

@@ -22,7 +22,7 @@ describe('renewal', () => {
 
 describe('a thousand SVIDs that were issued together', () => {
   it('are renewed spread over a fifth of their life, each once', async () => {
-    const clock = new TestClock(0)
+    const clock = new TestClock(0, { sockets: false })
     const asked: { at: number; count: number }[] = []
     const cache = new X509SvidCache({
       issue: async (entries, onIssued) => {
@@ -50,7 +50,7 @@ describe('a thousand SVIDs that were issued together', () => {
   })
 
   it('are asked for again only after a growing pause when the server fails', async () => {
-    const clock = new TestClock(0)
+    const clock = new TestClock(0, { sockets: false })
     const asked: number[] = []
     const cache = new X509SvidCache({
       issue: async () => {

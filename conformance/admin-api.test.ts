@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeWith } from './describe-with.ts'
-import { preparePython } from './python.ts'
+import { type Python, preparePython } from './python.ts'
 import { type ServerUnderTest, startServerUnderTest } from './server-under-test.ts'
 
 const checks = [
@@ -13,13 +13,22 @@ const checks = [
   'response_schema_conformance',
 ]
 
+const environments = {
+  'without a trust domain': {},
+  'with a trust domain': { COUNTERSIGN_SPIFFE_TRUST_DOMAIN: 'example.org' },
+}
+
 await describeWith(preparePython, 'schemathesis on the admin API', (python) => {
+  describe.each(Object.entries(environments))('%s', (_name, environment) => fuzz(python, environment))
+})
+
+function fuzz(python: Python, environment: Record<string, string>) {
   let folder: string
   let server: ServerUnderTest
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'countersign-schemathesis-'))
-    server = await startServerUnderTest()
+    server = await startServerUnderTest(environment)
     await server.addClient('svc')
   })
   afterAll(async () => {
@@ -54,4 +63,4 @@ await describeWith(preparePython, 'schemathesis on the admin API', (python) => {
   })
 
   it('answers revocations as its OpenAPI document says', { timeout: 60_000 }, () => run('revocations', fatal))
-})
+}

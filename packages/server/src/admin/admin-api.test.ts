@@ -50,6 +50,17 @@ describe('the admin API', () => {
     }
   })
 
+  it('says of what needs a trust domain that it may be refused, and refuses it here', async () => {
+    const needing = Object.entries(document.paths)
+      .filter(([, { get }]) => get?.responses['409'])
+      .map(([path]) => path.replace('/api/v1', '').replaceAll(/\{[^}]+\}/g, 'x'))
+    const nouns = ['certificate-authorities', 'entries', 'join-tokens', 'nodes', 'trust-bundles']
+    expect([...new Set(needing.map((path) => path.split('/')[1]))].sort()).toEqual(nouns)
+    for (const path of needing) {
+      expect(await server.call('GET', path), path).toMatchObject({ status: 409, body: { code: 'no_trust_domain' } })
+    }
+  })
+
   it('lets nobody in without a token, with a challenge, whatever the operation', async () => {
     for (const { method, path } of operations) {
       const answer = await server.call(method, path, method === 'GET' ? undefined : {}, { token: null })

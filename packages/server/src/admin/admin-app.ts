@@ -19,6 +19,13 @@ export interface AdminContext {
   allowLoopbackJwksUri: boolean
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answered by 409 `no_trust_domain` where the server has none */
+    needsTrustDomain?: boolean
+  }
+}
+
 /** What a route needs, checked by the guard. */
 export function needs(...scopes: AdminScope[]): { scopes: AdminScope[] } {
   return { scopes }

@@ -18,6 +18,7 @@ export interface OpenApiOperation {
   parameters?: { name: string; in: string; required?: boolean; description?: string; schema: JsonSchema }[]
   requestBody?: { content: Record<string, { schema: JsonSchema }> }
   responses: Record<string, { description?: string; content?: Record<string, { schema: JsonSchema }>; $ref?: string }>
+  [needsTrustDomainMark]?: boolean
 }
 
 export interface JsonSchema {
@@ -38,6 +39,9 @@ export interface JsonSchema {
   anyOf?: JsonSchema[]
   oneOf?: JsonSchema[]
 }
+
+/** Carries the route's config to the finished document, which does not show it. */
+const needsTrustDomainMark = 'x-needs-trust-domain'
 
 /** Has every route that follows described by the very schemas that check it. */
 export async function describeRoutes(app: FastifyInstance, tokenEndpoint: string): Promise<void> {
@@ -68,9 +72,10 @@ export async function describeRoutes(app: FastifyInstance, tokenEndpoint: string
     },
     transform: (input) => {
       const { schema, url } = jsonSchemaTransform(input as Parameters<typeof jsonSchemaTransform>[0])
-      const { scopes, anyScope } = input.route.config ?? {}
+      const { scopes, anyScope, needsTrustDomain } = input.route.config ?? {}
       const alternatives = anyScope?.map((scope) => [scope]) ?? (scopes ? [[...scopes]] : [])
-      return { url, schema: { ...schema, security: alternatives.map((admin) => ({ admin })) } }
+      const security = alternatives.map((admin) => ({ admin }))
+      return { url, schema: { ...schema, security, ...(needsTrustDomain && { [needsTrustDomainMark]: true }) } }
     },
   })
 }
@@ -95,7 +100,9 @@ function addAnswers(method: string, operation: OpenApiOperation): void {
   const always = ['400', '401', '403', '429', '503']
   // A body is read, and can be refused, also where none is asked for.
   const changing = method === 'get' ? [] : ['409', '413', '415']
-  const statuses = [...always, ...(hasInput ? ['404', '422'] : []), ...changing]
+  const needing = operation[needsTrustDomainMark] ? ['409'] : []
+  delete operation[needsTrustDomainMark]
+  const statuses = [...always, ...(hasInput ? ['404', '422'] : []), ...changing, ...needing]
   for (const status of statuses) operation.responses[status] ??= { $ref: '#/components/responses/Problem' }
 }
 

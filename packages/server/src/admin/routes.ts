@@ -17,6 +17,7 @@ import { revocationAdminRoutes } from '../revocation/admin-routes.ts'
 import { serviceRoutes } from '../services/routes.ts'
 import { signingKeyRoutes } from '../signing-keys/routes.ts'
 import { trustBundleRoutes } from '../trust-bundles/routes.ts'
+import { workloadIdentityOf } from '../workload-identity.ts'
 import type { AdminApp, AdminContext } from './admin-app.ts'
 import { type AdminGuardOptions, guardAdminApi } from './admin-guard.ts'
 import { docsPage, docsPolicy } from './docs-page.ts'
@@ -38,14 +39,18 @@ const resources = [
   grantRoutes,
   serviceRoutes,
   signingKeyRoutes,
+  revocationAdminRoutes,
+  auditRoutes,
+]
+
+/** What only a server with a trust domain has. */
+const workloadIdentityResources = [
   certificateAuthorityRoutes,
   trustBundleRoutes,
   certificateRoutes,
   entryRoutes,
   nodeRoutes,
   joinTokenRoutes,
-  revocationAdminRoutes,
-  auditRoutes,
 ]
 
 /** Register it under `/api/v1`. */
@@ -62,6 +67,13 @@ export async function adminApi(app: FastifyInstance, options: AdminApiOptions): 
     await guardAdminApi(guarded, options)
     guarded.addHook('preValidation', refuseUnstorablePaths)
     for (const routes of resources) routes(guarded as unknown as AdminApp, context)
+    await guarded.register(async (identities) => {
+      identities.addHook('onRoute', (route) => {
+        route.config = { ...route.config, needsTrustDomain: true }
+      })
+      identities.addHook('preValidation', async () => void workloadIdentityOf(authority))
+      for (const routes of workloadIdentityResources) routes(identities as unknown as AdminApp, context)
+    })
   })
 }
 

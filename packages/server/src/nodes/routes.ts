@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
 import { exactly, line } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
-import { trustDomainOf } from '../workload-identity.ts'
 import { banNode, evictNode, findNode } from './manage-nodes.ts'
 import { node, nodeReference, viewNode } from './node-resource.ts'
 
@@ -28,7 +27,6 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
       },
     },
     async ({ query }) => {
-      trustDomainOf(authority)
       let rows = database
         .selectFrom('nodes')
         .selectAll()
@@ -44,10 +42,7 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
   app.get(
     '/nodes/:id',
     { config: needs('nodes:read'), schema: { tags, summary: 'See a node', params, response: { 200: node } } },
-    async ({ params: { id } }) => {
-      trustDomainOf(authority)
-      return viewNode(await findNode(database, id))
-    },
+    async ({ params: { id } }) => viewNode(await findNode(database, id)),
   )
 
   app.post(
@@ -62,10 +57,7 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
         response: { 200: node },
       },
     },
-    async ({ body, administrator }) => {
-      trustDomainOf(authority)
-      return viewNode(await banNode(body.spiffe_id, authority, administrator))
-    },
+    async ({ body, administrator }) => viewNode(await banNode(body.spiffe_id, authority, administrator)),
   )
 
   app.post(
@@ -80,7 +72,6 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
       },
     },
     async ({ body, administrator }, reply) => {
-      trustDomainOf(authority)
       await evictNode(body.spiffe_id, authority, administrator)
       return reply.code(204).send()
     },

@@ -31,7 +31,6 @@ export function trustBundleRoutes(app: AdminApp, { authority }: AdminContext): v
       },
     },
     async ({ query }) => {
-      workloadIdentityOf(authority)
       let rows = database
         .selectFrom('trust_bundles')
         .selectAll()
@@ -82,7 +81,6 @@ export function trustBundleRoutes(app: AdminApp, { authority }: AdminContext): v
     '/trust-bundles/:trust_domain',
     { config: needs('trust_bundles:write'), schema: { tags, summary: 'Trust a trust domain no more', params } },
     async ({ params: { trust_domain: name }, administrator }, reply) => {
-      workloadIdentityOf(authority)
       await deleteTrustBundle(name, authority, administrator)
       return reply.code(204).send()
     },

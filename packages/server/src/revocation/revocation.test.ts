@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestServer, type TestClient, type TestServer } from '../server.fixture.ts'
 import { describeStores, freshDatabase } from '../storage/stores.fixture.ts'
 import { readFeed } from './feed.ts'
-import { revokeToken } from './revoke.ts'
+import { revokeClientTokens, revokeToken } from './revoke.ts'
 
 let server: TestServer
 let owner: TestClient
@@ -44,6 +44,13 @@ it('revokes an own token: introspection refuses it at once, and the memory that 
     jti: claims.jti,
     address: '127.0.0.1',
   })
+})
+
+it('gives a client whose tokens were revoked this very second one that is alive', async () => {
+  const token = await server.token(owner)
+  await revokeClientTokens(owner.id, server.authority, {})
+  const next = await server.token(owner)
+  expect([await isActive(token), await isActive(next)]).toEqual([false, true])
 })
 
 it('revokes in spite of a wrong hint (RFC 7009 section 2.1)', async () => {

@@ -58,8 +58,13 @@ export class Revocations {
   isRevoked({ jti, client_id, iat, kid }: RevocableToken): boolean {
     if (this.#tokens.has(jti)) return true
     if (kid !== undefined && this.#keys.has(kid)) return true
-    const client = this.#clients.get(client_id)
-    return client !== undefined && iat <= client.before
+    return this.isRevokedClient(client_id, iat)
+  }
+
+  /** Whether all that the client was issued at this time is revoked, by what this replica knows. */
+  isRevokedClient(clientId: string, issuedAt: number): boolean {
+    const client = this.#clients.get(clientId)
+    return client !== undefined && issuedAt <= client.before
   }
 
   /**

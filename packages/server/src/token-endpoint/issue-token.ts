@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { formatScope, type Signer, type SigningAlgorithm } from '@countersign/tokens'
 import type { AuditFact } from '../audit/event.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
@@ -7,6 +8,7 @@ import { recordRefusal } from '../client-auth/record-refusal.ts'
 import { stillProven } from '../client-auth/still-proven.ts'
 import type { TokenContent } from '../grants/grant-type.ts'
 import { grantTypes } from '../grants/grant-types.ts'
+import type { Revocations } from '../revocation/revocations.ts'
 import { parameter } from './form.ts'
 import { OAuthError } from './oauth-error.ts'
 
@@ -14,6 +16,7 @@ export interface TokenContext extends ClientAuthContext {
   signerFor: (algorithm: SigningAlgorithm) => Signer
   audit: { record(fact: AuditFact): Promise<void> }
   limits: TokenLimits
+  revocations: ClientAuthContext['revocations'] & Pick<Revocations, 'isRevokedClient'>
 }
 
 /** Throws OAuthError 429 when a limit is reached; see `token-limits.ts`. */
@@ -45,6 +48,7 @@ export async function issueToken(
     const grantType = grantTypeOf(request)
     authenticated = await authenticateClient(request, context)
     const headers = await context.limits.afterAuthentication(authenticated.client.id, request.address)
+    await pastRevocation(authenticated.client.id, context)
     authenticated = await stillProven(authenticated, context)
     const content = grantType.decide(request.form, authenticated)
     const { token, jti } = sign(content, authenticated, context)
@@ -53,6 +57,14 @@ export async function issueToken(
   } catch (error) {
     throw await recordRefusal(error, 'token.refused', request, authenticated, context)
   }
+}
+
+/**
+ * Waits out the second up to which the client's tokens were revoked: one of that very second would be dead at birth, and
+ * its owner none the wiser. Not for longer, whatever another replica's clock says.
+ */
+async function pastRevocation(clientId: string, { revocations, now }: TokenContext): Promise<void> {
+  for (let waits = 0; waits < 12 && revocations.isRevokedClient(clientId, now()); waits++) await setTimeout(100)
 }
 
 function grantTypeOf({ form }: ClientRequest) {

@@ -45,7 +45,7 @@ export async function startMtlsServer(options: TestServerOptions = {}): Promise<
     app: {
       mtls: {
         baseUrl: () => (mtls ? `https://localhost:${mtls.port}` : undefined),
-        clientAuthorities: [clientCa.issuer.certificate],
+        clientAuthorities: () => [clientCa.issuer.certificate],
         ...options.app?.mtls,
       },
       ...options.app,

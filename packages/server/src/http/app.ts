@@ -55,7 +55,7 @@ export interface MtlsOptions {
   /** Where clients come with a certificate, such as https://mtls.example.com; undefined where only a proxy takes them */
   baseUrl?: (() => string | undefined) | undefined
   /** The CAs of plain client certificates, beside those of the trust domain */
-  clientAuthorities?: readonly Certificate[]
+  clientAuthorities?: (() => readonly Certificate[]) | undefined
   /** Whose header is believed */
   proxies?: CertificateProxyOptions | undefined
 }
@@ -188,7 +188,7 @@ function clientAuthContext(
     remoteKeys: createRemoteKeys(remoteKeyFetch),
     assertions: authority.assertions,
     bundles: identity && bundlesOf(identity),
-    clientAuthorities: () => [...(mtls?.clientAuthorities ?? []), ...(identity?.ca.bundle().x509Authorities ?? [])],
+    clientAuthorities: () => [...(mtls?.clientAuthorities?.() ?? []), ...(identity?.ca.bundle().x509Authorities ?? [])],
     revocations: authority.revocations,
     onCredentialUsed: (kind, id) => authority.credentialUse.note(kind, id),
   }

@@ -38,9 +38,9 @@ export function followTls(
   onReload: (error?: Error) => void,
   lookMilliseconds = 5_000,
 ): () => void {
-  let seen = fingerprint(files)
+  let seen = versionOf(files)
   const timer = setInterval(() => {
-    const now = fingerprint(files)
+    const now = versionOf(files)
     if (now === seen) return
     seen = now
     try {
@@ -54,11 +54,12 @@ export function followTls(
   return () => clearInterval(timer)
 }
 
-function fingerprint({ certFile, keyFile }: TlsFiles): string {
-  return [certFile, keyFile]
-    .map((file) => {
-      const found = statSync(file, { throwIfNoEntry: false })
-      return found ? `${found.ino}:${found.mtimeMs}:${found.size}` : 'none'
-    })
-    .join(' ')
+function versionOf({ certFile, keyFile }: TlsFiles): string {
+  return `${fileVersion(certFile)} ${fileVersion(keyFile)}`
+}
+
+/** Another text once the file has changed, or is gone. */
+export function fileVersion(file: string): string {
+  const found = statSync(file, { throwIfNoEntry: false })
+  return found ? `${found.ino}:${found.mtimeMs}:${found.size}` : 'none'
 }

@@ -36,7 +36,7 @@ beforeAll(async () => {
     spiffe: {
       nodeAttestors: {
         joinToken: false,
-        x509pop: { authorities: [ca.certificate] },
+        x509pop: { authorities: () => [ca.certificate] },
         k8sPsat: {
           clusters: { prod: { ...prod, serviceAccounts: ['countersign:agent'], audience: ['countersign-server'] } },
         },

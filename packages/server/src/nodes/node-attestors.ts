@@ -8,7 +8,7 @@ export interface NodeAttestorSettings {
   /** Default true */
   joinToken?: boolean
   /** CAs whose certificates let nodes join */
-  x509pop?: { authorities: readonly Certificate[] }
+  x509pop?: { authorities: () => readonly Certificate[] }
   /** Kubernetes clusters by the names that agents give */
   k8sPsat?: { clusters: Readonly<Record<string, KubernetesCluster>> }
 }

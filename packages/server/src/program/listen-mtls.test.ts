@@ -83,7 +83,7 @@ describe('the listener for certificates', () => {
       COUNTERSIGN_MTLS_CLIENT_CA_FILE: file,
     }
     await expect(start({ ...(await spiffe()), ...another })).rejects.toThrow(
-      /mtls\.client_ca_file: .*ca\.pem holds no CA certificates/,
+      /mtls\.client_ca_file: .*ca\.pem cannot be used: .*there is no whole PEM block/,
     )
   })
 })

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { parsePemCertificates } from '@countersign/spiffe'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -8,6 +7,7 @@ import type { MtlsOptions } from '../http/app.ts'
 import { type MtlsListener, type ServingCertificate, startMtlsListener } from '../http/mtls-listener.ts'
 import { makeOwnCertificate } from '../http/own-certificate.ts'
 import { followTls, readTls, type TlsFiles } from '../http/tls.ts'
+import { followedFile } from './followed-file.ts'
 
 type MtlsConfig = NonNullable<Config['mtls']>
 
@@ -16,12 +16,20 @@ type MtlsConfig = NonNullable<Config['mtls']>
  * @param portOf told once the listener listens; the port of the configuration may be 0
  * @throws Error with a sentence when the file of CAs cannot be read
  */
-export function mtlsOptions(config: Config, portOf: () => number | undefined): MtlsOptions | undefined {
+export function mtlsOptions(config: Config, portOf: () => number | undefined, logger: Logger): MtlsOptions | undefined {
   const { mtls } = config
   if (!mtls) return undefined
   return {
     baseUrl: () => (mtls.port === undefined ? mtls.base_url : (mtls.base_url ?? baseUrl(config, portOf()))),
-    clientAuthorities: mtls.client_ca_file === undefined ? [] : readAuthorities(mtls.client_ca_file),
+    clientAuthorities:
+      mtls.client_ca_file === undefined
+        ? undefined
+        : followedFile({
+            setting: 'mtls.client_ca_file',
+            file: mtls.client_ca_file,
+            read: parsePemCertificates,
+            logger,
+          }),
     proxies: mtls.proxies && {
       header: mtls.proxies.header,
       spiffeIds: mtls.proxies.spiffe_ids,
@@ -32,16 +40,6 @@ export function mtlsOptions(config: Config, portOf: () => number | undefined): M
 
 function baseUrl({ issuer }: Config, port: number | undefined): string | undefined {
   return port === undefined ? undefined : `https://${new URL(issuer).hostname}:${port}`
-}
-
-function readAuthorities(file: string) {
-  try {
-    return parsePemCertificates(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new Error(`mtls.client_ca_file: ${file} holds no CA certificates in PEM: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
 }
 
 /**

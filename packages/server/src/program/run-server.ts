@@ -97,7 +97,7 @@ export async function startServer(
       redis: redis?.client,
       keyRotationSeconds: config.keys.rotation,
       keyPublishAheadSeconds: config.keys.publish_ahead,
-      ...(config.spiffe && { spiffe: workloadIdentitySettings(config.spiffe) }),
+      ...(config.spiffe && { spiffe: workloadIdentitySettings(config.spiffe, logger) }),
       onError: reportCalmly(logger),
     })
     closers.push(() => authority.close())
@@ -111,7 +111,7 @@ export async function startServer(
       trustedProxies: config.trusted_proxies,
       logger,
       tls: certificate,
-      mtls: mtlsOptions(config, () => mtlsPort),
+      mtls: mtlsOptions(config, () => mtlsPort, logger),
       isDraining: () => draining,
       onOutcome: metrics.oauthOutcome,
     })

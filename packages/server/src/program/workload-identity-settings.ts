@@ -1,13 +1,14 @@
-import { readFileSync } from 'node:fs'
 import { parsePemCertificates } from '@countersign/spiffe'
+import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import type { KubernetesCluster } from '../nodes/attestors/k8s-psat.ts'
 import type { WorkloadIdentitySettings } from '../workload-identity.ts'
+import { followedFile } from './followed-file.ts'
 
 type SpiffeConfig = NonNullable<Config['spiffe']>
 
 /** @throws Error when a file that the configuration names cannot be read or holds something else */
-export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentitySettings {
+export function workloadIdentitySettings(spiffe: SpiffeConfig, logger: Logger): WorkloadIdentitySettings {
   const { node_attestors: attestors, upstream_ca: upstream } = spiffe
   return {
     trustDomain: spiffe.trust_domain,
@@ -16,8 +17,17 @@ export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentity
     bundleRefreshHintSeconds: spiffe.bundle_refresh_hint,
     nodeAttestors: {
       joinToken: attestors.join_token,
-      ...(attestors.x509pop && { x509pop: { authorities: readAuthorities(attestors.x509pop.ca_file) } }),
-      ...(attestors.k8s_psat && { k8sPsat: { clusters: readClusters(attestors.k8s_psat.clusters) } }),
+      ...(attestors.x509pop && {
+        x509pop: {
+          authorities: followedFile({
+            setting: 'spiffe.node_attestors.x509pop.ca_file',
+            file: attestors.x509pop.ca_file,
+            read: parsePemCertificates,
+            logger,
+          }),
+        },
+      }),
+      ...(attestors.k8s_psat && { k8sPsat: { clusters: readClusters(attestors.k8s_psat.clusters, logger) } }),
     },
     ...(upstream && {
       upstream: { certFile: upstream.cert_file, keyFile: upstream.key_file, bundleFile: upstream.bundle_file },
@@ -27,12 +37,17 @@ export function workloadIdentitySettings(spiffe: SpiffeConfig): WorkloadIdentity
 
 type ClusterConfig = NonNullable<SpiffeConfig['node_attestors']['k8s_psat']>['clusters'][string]
 
-function readClusters(clusters: Record<string, ClusterConfig>) {
+function readClusters(clusters: Record<string, ClusterConfig>, logger: Logger) {
   const entries = Object.entries(clusters).map(([name, cluster]): [string, KubernetesCluster] => [
     name,
     {
       apiServer: cluster.api_server,
-      certificateAuthority: readFileSync(cluster.ca_file, 'utf8'),
+      certificateAuthority: followedFile({
+        setting: `spiffe.node_attestors.k8s_psat.clusters.${name}.ca_file`,
+        file: cluster.ca_file,
+        read: (pem) => pem,
+        logger,
+      }),
       tokenFile: cluster.token_file,
       serviceAccounts: cluster.service_accounts,
       audience: cluster.audience,
@@ -41,10 +56,4 @@ function readClusters(clusters: Record<string, ClusterConfig>) {
     },
   ])
   return Object.fromEntries(entries)
-}
-
-function readAuthorities(file: string) {
-  const authorities = parsePemCertificates(readFileSync(file, 'utf8'))
-  if (authorities.length === 0) throw new Error(`${file} holds no certificate in PEM`)
-  return authorities
 }

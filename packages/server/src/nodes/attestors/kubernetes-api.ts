@@ -7,7 +7,7 @@ export interface KubernetesApiOptions {
   /** Such as `https://kubernetes.default.svc` */
   apiServer: string
   /** PEM: whom to trust as the API server */
-  certificateAuthority: string
+  certificateAuthority: () => string
   /** Holds our own token; read at each call, as kubelets replace it */
   tokenFile: string
   /** Default 5 s */
@@ -55,7 +55,7 @@ async function send(
       `${apiServer.replace(/\/+$/, '')}${path}`,
       {
         method,
-        ca: certificateAuthority,
+        ca: certificateAuthority(),
         minVersion: 'TLSv1.2',
         signal: AbortSignal.timeout(timeoutMilliseconds),
         headers: {

@@ -14,7 +14,7 @@ export interface FakeToken {
 /** As much of a Kubernetes API server as a token review takes, over TLS. */
 export interface FakeKubernetes {
   url: string
-  certificateAuthority: string
+  certificateAuthority: () => string
   /** What the server under test shows; `tokenFile` holds it */
   tokenFile: string
   tokens: Map<string, FakeToken>
@@ -41,7 +41,7 @@ export async function startKubernetes({ knowsAudiences = true } = {}): Promise<F
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const fake: FakeKubernetes = {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    certificateAuthority: certificate,
+    certificateAuthority: () => certificate,
     tokenFile: file('token'),
     tokens: new Map(),
     pods: new Map(),

@@ -23,7 +23,7 @@ const sha1 = ({ certificate }: MadeCertificate) => createHash('sha1').update(cer
 const attestor = (authorities = [root], at = now) =>
   x509popAttestor({
     trustDomain: 'example.org',
-    authorities: authorities.map(({ certificate }) => certificate),
+    authorities: () => authorities.map(({ certificate }) => certificate),
     now: () => at,
   })
 const attest = (chain: MadeCertificate[], authorities = [root], at = now) =>

@@ -15,7 +15,7 @@ import { type PossessionChallenge, possessionChallenge, provesPossession } from 
 export interface X509popAttestorOptions {
   trustDomain: string
   /** Whose certificates may join */
-  authorities: readonly Certificate[]
+  authorities: () => readonly Certificate[]
   /** Seconds since the epoch */
   now: () => number
 }
@@ -37,7 +37,7 @@ export function x509popAttestor({ trustDomain, authorities, now }: X509popAttest
       const { certificates } = readAttestation(payload, attestationData)
       const chain = certificates.map(readCertificate)
       const [leaf] = chain as [Certificate, ...Certificate[]]
-      const issuers = verifiedIssuers(chain, authorities, now())
+      const issuers = verifiedIssuers(chain, authorities(), now())
       await proveKey(leaf, challenge)
       return {
         id: `spiffe://${trustDomain}/spire/agent/x509pop/${fingerprint(leaf)}`,

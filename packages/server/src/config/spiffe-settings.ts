@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { longestSvidLifetimeSeconds } from '../registration-entries/registration-entry.ts'
 import { duration, list, port, rateLimit, truth } from './setting-kinds.ts'
 
 const day = 86_400
@@ -79,6 +80,8 @@ export function unsafeSpiffeSettings(spiffe: z.output<typeof spiffeSettings>): s
     if (spiffe[name] < shortestSvidSeconds) unsafe.push(`spiffe.${name} must be at least ${shortestSvidSeconds}s`)
     else if (spiffe[name] > spiffe.ca_lifetime / 2) {
       unsafe.push(`spiffe.${name} must be at most half of spiffe.ca_lifetime: no SVID outlives its CA`)
+    } else if (spiffe[name] > longestSvidLifetimeSeconds) {
+      unsafe.push(`spiffe.${name} must be at most ${longestSvidLifetimeSeconds / day}d`)
     }
   }
   if (spiffe.publish_ahead < shortestSvidSeconds) {

@@ -11,7 +11,7 @@ import type { AuditFact } from '../audit/event.ts'
 import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { RegistrationEntry } from '../registration-entries/registration-entry.ts'
-import { type CallingAgent, requireAgent } from './calling-agent.ts'
+import { type CallingAgent, denied, requireAgent } from './calling-agent.ts'
 import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { invalidArgument, RpcError } from './rpc-error.ts'
@@ -42,6 +42,7 @@ export function svidService(context: NodeApiContext): SVIDServer {
       }
       // All in one commit, and durable before any of them is given away.
       await Promise.all([...factsOf(outcomes, agent)].map((fact) => audit.record(fact)))
+      await requireStillWelcome(agent, context)
       return { results: outcomes.map(({ result }) => result) }
     }),
     newJwtsvid: unary(rules, async ({ entryId, audience }, caller) => {
@@ -57,9 +58,16 @@ export function svidService(context: NodeApiContext): SVIDServer {
         await audit.record(refusedFact(agent, [entryId], notAuthorized))
         throw new RpcError(status.NOT_FOUND, notAuthorized)
       }
-      return { svid: await newJwtSvid(entry, audiences, agent, context) }
+      const svid = await newJwtSvid(entry, audiences, agent, context)
+      await requireStillWelcome(agent, context)
+      return { svid }
     }),
   }
+}
+
+/** A ban revokes what is recorded as issued by then; what is recorded later must not get out. */
+async function requireStillWelcome({ id }: CallingAgent, { nodes }: NodeApiContext): Promise<void> {
+  if (!(await nodes.isWelcome(id))) throw denied('AGENT_BANNED')
 }
 
 const notAuthorized = 'entry not found or not authorized'

@@ -7,6 +7,7 @@ import { announce } from '../storage/change-feed.ts'
 import type { Database, StoreTransaction } from '../storage/store.ts'
 import type { NodeRow } from '../storage/workload-identity-tables.ts'
 import { ownSelector } from './join-token.ts'
+import { revokeIssued } from './revoke-issued.ts'
 
 /** @param id the agent's SPIFFE ID @throws Problem `not_found` */
 export async function findNode(database: Database, id: string): Promise<NodeRow> {
@@ -18,12 +19,19 @@ export async function findNode(database: Database, id: string): Promise<NodeRow>
 }
 
 /**
- * The agent gets nothing more, deletes its SVID and ends, and cannot attest again. Banning twice changes nothing.
- * @throws Problem `not_found`
+ * The agent gets nothing more, deletes its SVID and ends, and cannot attest again; what it holds for workloads is
+ * revoked. Banning again does what was left of that, if anything.
+ * @throws Problem `not_found`; StoreError `unavailable`
  */
 export async function banNode(id: string, authority: Authority, administrator: Administrator): Promise<NodeRow> {
   const present = await findNode(authority.store.database, id)
-  if (present.banned_at !== null) return present
+  const banned = present.banned_at === null ? await markBanned(id, authority, administrator) : present
+  // After the ban is there to be seen: what is recorded as issued from now on is not given away.
+  await revokeIssued(id, authority, administrator)
+  return banned
+}
+
+function markBanned(id: string, authority: Authority, administrator: Administrator): Promise<NodeRow> {
   return changeAs(administrator, authority, {
     announces: { kind: 'node', id },
     fact: { type: 'node.banned', target: `node/${id}` },

@@ -65,6 +65,12 @@ export class NodeRegistry {
     return this.#cache.peek(id) ?? this.#cache.read(id)
   }
 
+  /** Whether the node is there and not banned, on whichever replica that was done. @throws StoreError `unavailable` */
+  async isWelcome(id: string): Promise<boolean> {
+    const node = await this.#cache.read(id)
+    return node !== undefined && node.bannedAt === undefined
+  }
+
   /**
    * Whether the agent may act with this SVID. Most calls are answered from memory; whoever is to be refused, or comes
    * with what is new, is looked up, as he may have attested himself at another replica a moment ago.

@@ -52,7 +52,8 @@ export function nodeRoutes(app: AdminApp, { authority }: AdminContext): void {
       schema: {
         tags,
         summary: 'Ban a node',
-        description: 'Its agent gets nothing more and cannot attest again; SVIDs that are out live until they expire.',
+        description:
+          'Its agent gets nothing more and cannot attest again; the SVIDs that it got for workloads are revoked.',
         body: nodeReference,
         response: { 200: node },
       },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { exactly, isOneLine, lineOrNothing, time, toTime, toTimeOrNull } from '../admin/fields.ts'
 import type { RegistrationEntryRow } from '../storage/workload-identity-tables.ts'
-import { entryOf, selectorText } from './registration-entry.ts'
+import { entryOf, longestSvidLifetimeSeconds, selectorText } from './registration-entry.ts'
 
 /** A registration entry as the admin API shows and takes it. */
 
@@ -20,8 +20,8 @@ export const selector = z
 const lifetime = z
   .number()
   .int()
-  .refine((seconds) => seconds === 0 || (seconds >= 5 && seconds <= 30 * day), {
-    error: `must be 0 for the server's default, or 5 to ${30 * day} seconds`,
+  .refine((seconds) => seconds === 0 || (seconds >= 5 && seconds <= longestSvidLifetimeSeconds), {
+    error: `must be 0 for the server's default, or 5 to ${longestSvidLifetimeSeconds} seconds`,
   })
   .meta({ description: "Seconds; 0: the server's default" })
 

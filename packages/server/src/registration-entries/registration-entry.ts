@@ -1,5 +1,8 @@
 import type { RegistrationEntryRow } from '../storage/workload-identity-tables.ts'
 
+/** Of the SVIDs of workloads, whatever an entry or the configuration says. */
+export const longestSvidLifetimeSeconds = 30 * 86_400
+
 export interface Selector {
   /** Without a colon, such as `unix` */
   readonly type: string

@@ -1,5 +1,6 @@
 import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from 'kysely'
 import { addClientCertificates } from './client-certificates-migration.ts'
+import { indexIssuedSvids } from './issued-svids-migration.ts'
 import type { Tables } from './tables.ts'
 import { createWorkloadIdentity } from './workload-identity-migration.ts'
 
@@ -9,6 +10,7 @@ const migrations: Record<string, Migration> = {
   '002-services': { up: createServices },
   '003-workload-identity': { up: createWorkloadIdentity },
   '004-client-certificates': { up: addClientCertificates },
+  '005-issued-svids': { up: indexIssuedSvids },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }

@@ -246,6 +246,7 @@ const laterTables = [
 async function undoLaterMigrations({ database }: Store): Promise<void> {
   for (const table of laterTables) await database.schema.dropTable(table).execute()
   await database.schema.dropIndex('revocations_serial').execute()
+  await database.schema.dropIndex('audit_events_issued_svids').execute()
   for (const column of ['serial', 'spiffe_id']) {
     await database.schema.alterTable('revocations').dropColumn(column).execute()
   }

@@ -7,6 +7,7 @@ import { serveAdminSocket } from './admin-socket/admin-socket.ts'
 import { explainProcess } from './admin-socket/explain.ts'
 import { AgentError, reasonOf } from './agent-error.ts'
 import { expiresAt } from './agent-identity/agent-identity.ts'
+import { claimDataDirectory } from './agent-identity/claim-data-directory.ts'
 import { NodeIdentity } from './agent-identity/node-identity.ts'
 import { identityStoreIn } from './agent-identity/stored-identity.ts'
 import { silentLog } from './agent-log.ts'
@@ -194,6 +195,7 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function openSockets(): Promise<void> {
+    if (options.dataDirectory) closers.push(await claimDataDirectory(options.dataDirectory, log))
     closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log }))
     if (options.adminSocket === undefined) return
     const explain = (pid: number) => explainProcess(pid, { identities, svids })

@@ -19,6 +19,7 @@ import {
 import type { ServerLink } from '../server-connection/server-link.ts'
 import { renewalTime } from '../svids/renewal.ts'
 import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
+import { createIdentityKeeper, type IdentityKeeper } from './identity-keeper.ts'
 import type { IdentityStore } from './stored-identity.ts'
 
 export interface NodeIdentityOptions {
@@ -43,6 +44,7 @@ const retries = { firstMilliseconds: 1_000, lastMilliseconds: 30_000 }
 /** This agent's own identity: got by attestation or from the disk, renewed at half its life, lost when the server says so. */
 export class NodeIdentity {
   readonly #options: NodeIdentityOptions
+  readonly #keeper: IdentityKeeper
   readonly #stop = new AbortController()
   #current: AgentIdentity | undefined
   #cancelRenewal: () => void = () => {}
@@ -52,6 +54,7 @@ export class NodeIdentity {
 
   constructor(options: NodeIdentityOptions) {
     this.#options = options
+    this.#keeper = createIdentityKeeper({ ...options, store: options.store })
   }
 
   get current(): AgentIdentity | undefined {
@@ -96,6 +99,7 @@ export class NodeIdentity {
   stop(): void {
     this.#stop.abort()
     this.#cancelRenewal()
+    this.#keeper.stop()
   }
 
   #restore(): boolean {
@@ -115,6 +119,7 @@ export class NodeIdentity {
 
   async #attest(): Promise<void> {
     const { address, trustDomain, clock, bundles, log } = this.#options
+    this.#checkRoom()
     const connection = openServerConnection({ address, trustDomain, clock, trust: await this.#trust() })
     try {
       const identity = this.#unconfirmed ?? (await attestNode(connection, this.#attestor(), trustDomain))
@@ -123,11 +128,25 @@ export class NodeIdentity {
       this.#unconfirmed = undefined
       this.#verify(identity, bundle)
       bundles.replace(bundle)
+      this.#save(identity)
       this.#use(identity)
-      this.#save()
       log.info({ spiffe_id: identity.id, expires_at: expiresAt(identity) }, 'this node is attested')
     } finally {
       connection.close()
+    }
+  }
+
+  /** What is good only once is not spent on an identity that the next restart would lose. */
+  #checkRoom(): void {
+    const { attestor, store } = this.#options
+    if (attestor === undefined || attestor.reusable || this.#unconfirmed !== undefined) return
+    try {
+      store?.check()
+    } catch (error) {
+      throw new AgentError(
+        'unavailable',
+        `the data directory cannot be written (${reasonOf(error)}): make room, or the directory writable; the join token is not spent before`,
+      )
     }
   }
 
@@ -164,11 +183,10 @@ export class NodeIdentity {
     this.#planRenewal(renewalTime(receivedAt, expiresAt(identity), this.#options.random))
   }
 
-  /** Writes identity and bundle as they are now; the bundle alone changes too. */
-  #save(): void {
+  /** With the bundle as it is now, which alone changes too. */
+  #save(identity: AgentIdentity): void {
     const bundle = this.#options.bundles.own()?.bundle
-    if (this.#current === undefined || bundle === undefined) return
-    this.#options.store?.save({ identity: this.#current, bundle })
+    if (bundle !== undefined) this.#keeper.keep({ identity, bundle })
   }
 
   /** The bundle changed: the server is judged by the new one, also after a restart. */
@@ -176,7 +194,7 @@ export class NodeIdentity {
     const own = this.#options.bundles.own()
     if (this.#current === undefined || own === undefined) return
     this.#options.link.use(this.#current, own.bundle.x509Authorities)
-    this.#save()
+    this.#save(this.#current)
   }
 
   #planRenewal(atMilliseconds: number): void {
@@ -232,8 +250,9 @@ export class NodeIdentity {
     })
     const bundle = bundles.own()
     if (bundle !== undefined) this.#verify(renewed, bundle)
+    // Stored first: with its first use the server ends the one before, which a crash must not leave on the disk alone.
+    this.#save(renewed)
     this.#use(renewed)
-    this.#save()
     this.#options.log.info(
       { spiffe_id: renewed.id, expires_at: expiresAt(renewed) },
       "this agent's own SVID is renewed",
@@ -250,7 +269,7 @@ export class NodeIdentity {
 
   async #attestAgain(reason: unknown): Promise<void> {
     const { log, clock, random, attestor } = this.#options
-    this.#options.store?.remove()
+    this.#keeper.forget()
     if (!this.#canAttestAgain())
       return this.#removed(
         `the server does not know this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
@@ -275,7 +294,7 @@ export class NodeIdentity {
   }
 
   #removed(message: string): void {
-    this.#options.store?.remove()
+    this.#keeper.forget()
     this.stop()
     this.#options.onRemoved(new AgentError('node_removed', message))
   }

@@ -8,7 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -22,6 +22,9 @@ import { AgentError, reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import type { AgentIdentity } from './agent-identity.ts'
 
+/** More than an identity with a bundle of some authorities takes. */
+const roomBytes = 64 * 1024
+
 /** An identity with the bundle that judged the server when it was written. */
 export interface StoredIdentity {
   readonly identity: AgentIdentity
@@ -31,6 +34,8 @@ export interface StoredIdentity {
 /** Where the agent's own identity outlives a restart. Without one, each start is an attestation. */
 export interface IdentityStore {
   load(): StoredIdentity | undefined
+  /** Throws where `save` would, without anything to save. */
+  check(): void
   save(stored: StoredIdentity): void
   remove(): void
 }
@@ -58,7 +63,17 @@ export function identityStoreIn(folder: string, trustDomain: string, log: AgentL
         return undefined
       }
     },
-    save: (stored) => replaceFile(path, format(stored)),
+    check() {
+      prepareFolder(folder)
+      writeNext(path, ' '.repeat(roomBytes))
+      rmSync(nextOf(path))
+    },
+    save(stored) {
+      // Somebody may have removed it since.
+      prepareFolder(folder)
+      writeNext(path, format(stored))
+      renameSync(nextOf(path), path)
+    },
     remove: () => rmSync(path, { force: true }),
   }
 }
@@ -104,16 +119,23 @@ function format({ identity, bundle }: StoredIdentity): string {
   return `${JSON.stringify(stored, null, 2)}\n`
 }
 
-/** Whole or not at all, also when the power goes. */
-function replaceFile(path: string, text: string): void {
-  const next = `${path}.next`
+/** What `save` renames into its place: whole or not at all, also when the power goes or the disk is full. */
+function writeNext(path: string, text: string): void {
+  const next = nextOf(path)
   rmSync(next, { force: true })
   const file = openSync(next, 'wx', 0o600)
   try {
-    writeSync(file, text)
+    // Not writeSync, which leaves out without a word what a full disk has no room for.
+    writeFileSync(file, text)
     fsyncSync(file)
+  } catch (error) {
+    rmSync(next, { force: true })
+    throw error
   } finally {
     closeSync(file)
   }
-  renameSync(next, path)
+}
+
+function nextOf(path: string): string {
+  return `${path}.next`
 }

@@ -8,6 +8,7 @@ import {
   Metadata,
   type MethodDefinition,
   type ServiceError,
+  status,
 } from '@grpc/grpc-js'
 import type { AgentIdentity } from '../agent-identity/agent-identity.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
@@ -41,38 +42,46 @@ export interface ServerConnectionOptions {
   /** Unset: no client certificate is shown. */
   readonly identity?: AgentIdentity
   readonly clock: Clock
+  /** Default 30,000. */
+  readonly deadlineMilliseconds?: number
 }
 
 /**
- * Connects when it is first used, and again whenever the server ends the connection. The server is who shows a
- * certificate of the anchors with exactly the ID `spiffe://TRUST_DOMAIN/spire/server`; host names do not matter.
+ * Connects when it is first used, and again whenever the server ends the connection or lets a call wait in vain. The
+ * server is who shows a certificate of the anchors with exactly the ID `spiffe://TRUST_DOMAIN/spire/server`; host names
+ * do not matter.
  */
 export function openServerConnection(options: ServerConnectionOptions): ServerConnection {
-  const client = new Client(options.address, serverCredentials(options), {
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.max_receive_message_length': largestMessageBytes,
-    'grpc.initial_reconnect_backoff_ms': 500,
-    'grpc.max_reconnect_backoff_ms': 5_000,
-    'grpc.enable_retries': 0,
-    ...serverName(options),
-  })
+  const { deadlineMilliseconds = callDeadlineMilliseconds } = options
+  const deadline = () => ({ deadline: Date.now() + deadlineMilliseconds })
   // Tells the server that entry policies are enforced here; only a Countersign server takes notice.
   const metadata = () => {
     const sent = new Metadata()
     sent.set('countersign-agent', '1')
     return sent
   }
-  const deadline = () => ({ deadline: Date.now() + callDeadlineMilliseconds })
-  let underWay = 0
-  let closing = false
-  const ended = () => {
-    underWay -= 1
-    if (closing && underWay === 0) client.close()
+  let channel = openChannel(options)
+  let closed = false
+
+  /** Takes the channel for one call; what comes back is to be called with the code that the call ended with. */
+  const begin = () => {
+    const used = channel
+    used.underWay += 1
+    const ended = (code: number | undefined) => {
+      used.underWay -= 1
+      // Perhaps nobody is at the other end any more, which TCP tells after a quarter of an hour: elsewhere a server may be.
+      if (code === status.DEADLINE_EXCEEDED && used === channel && !closed) {
+        retire(channel)
+        channel = openChannel(options)
+      } else if (used.retired && used.underWay === 0) used.client.close()
+    }
+    return { client: used.client, ended }
   }
+
   return {
     call: (method, request) =>
       new Promise((resolve, reject) => {
-        underWay += 1
+        const { client, ended } = begin()
         client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
@@ -81,14 +90,14 @@ export function openServerConnection(options: ServerConnectionOptions): ServerCo
           metadata(),
           deadline(),
           (error: ServiceError | null, response) => {
-            ended()
+            ended(error?.code)
             if (error !== null) reject(error)
             else resolve(response as never)
           },
         )
       }),
     stream: (method) => {
-      underWay += 1
+      const { client, ended } = begin()
       const stream = client.makeBidiStreamRequest(
         method.path,
         method.requestSerialize,
@@ -96,15 +105,39 @@ export function openServerConnection(options: ServerConnectionOptions): ServerCo
         metadata(),
         deadline(),
       )
-      stream.once('status', ended)
+      stream.once('status', ({ code }: { code: number }) => ended(code))
       return stream
     },
     close: () => {
-      if (closing) return
-      closing = true
-      if (underWay === 0) client.close()
+      closed = true
+      retire(channel)
     },
   }
+}
+
+interface Channel {
+  readonly client: Client
+  underWay: number
+  /** Closed when the calls under way have ended. */
+  retired: boolean
+}
+
+function openChannel(options: ServerConnectionOptions): Channel {
+  const client = new Client(options.address, serverCredentials(options), {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': largestMessageBytes,
+    'grpc.initial_reconnect_backoff_ms': 500,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+    'grpc.enable_retries': 0,
+    ...serverName(options),
+  })
+  return { client, underWay: 0, retired: false }
+}
+
+function retire(channel: Channel): void {
+  if (channel.retired) return
+  channel.retired = true
+  if (channel.underWay === 0) channel.client.close()
 }
 
 function serverCredentials(options: ServerConnectionOptions): ChannelCredentials {

@@ -3,6 +3,13 @@ import { connect, type Server } from 'node:net'
 import { dirname, isAbsolute } from 'node:path'
 import { AgentError } from '../agent-error.ts'
 
+/** Another agent listens there and lives. */
+export class SocketInUse extends AgentError {
+  constructor(path: string) {
+    super('invalid_configuration', `another agent serves ${path}; stop it or choose another path`)
+  }
+}
+
 const longestPath = 107 // sockaddr_un holds 108 bytes with the closing zero
 
 /**
@@ -78,7 +85,7 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (!found.isSocket()) throw unsafe(`${path} exists and is no socket; remove it or choose another path`)
   if (found.uid !== process.getuid?.())
     throw unsafe(`the socket ${path} belongs to user ${found.uid}; remove it or choose another path`)
-  if (await someoneAnswers(path)) throw unsafe(`another agent serves ${path}; stop it or choose another path`)
+  if (await someoneAnswers(path)) throw new SocketInUse(path)
   unlinkSync(path)
 }
 

@@ -49,6 +49,33 @@ describe('a thousand SVIDs that were issued together', () => {
     expect(busiest).toBeLessThan(15)
   })
 
+  it('are asked for again when the clock is set back in such a pause', async () => {
+    const clock = new TestClock(86_400_000, { sockets: false })
+    let setBack = 0
+    let asked = 0
+    const cache = new X509SvidCache({
+      issue: async (entries, onIssued) => {
+        asked += 1
+        if (asked === 1) throw new Error('away')
+        if (asked === 2) return onIssued(entries.map((entry) => ({ entry, problem: 'not now' })))
+        onIssued(entries.map((entry) => issued(entry, clock.now() - setBack)))
+      },
+      clock: { now: () => clock.now() - setBack, after: (delay, callback) => clock.after(delay, callback) },
+      random: () => 0,
+      log: silentLog,
+      prefetch: 1_000,
+    })
+    cache.setEntries(new Map([['1', entry('1')]]))
+    await clock.advance(0)
+    setBack = 3_600_000
+    await clock.advance(1_500)
+    expect(asked).toBe(2)
+    setBack = 7_200_000
+    await clock.advance(1_500)
+    cache.stop()
+    expect(asked).toBe(3)
+  })
+
   it('are asked for again only after a growing pause when the server fails', async () => {
     const clock = new TestClock(0, { sockets: false })
     const asked: number[] = []

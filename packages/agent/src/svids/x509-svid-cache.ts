@@ -157,10 +157,15 @@ export class X509SvidCache {
 
   #due(): AuthorizedEntry[] {
     const now = this.#options.clock.now()
-    if (this.#stopped || now < this.#notBefore) return []
+    if (this.#stopped || isResting(this.#notBefore, now)) return []
     return this.#kept()
-      .filter(({ dueAt }) => dueAt <= now)
+      .filter((slot) => this.#dueAt(slot) <= now)
       .map(({ entry }) => entry)
+  }
+
+  #dueAt({ dueAt, svid }: CacheSlot): number {
+    // Without an SVID it is a pause.
+    return svid === undefined && !isResting(dueAt, this.#options.clock.now()) ? 0 : dueAt
   }
 
   /** What is to be there: what was asked for, and of the rest as many as there is room for. */
@@ -204,9 +209,16 @@ export class X509SvidCache {
   #schedule(): void {
     this.#cancelTimer()
     if (this.#stopped) return
-    const next = this.#kept().reduce((earliest, { dueAt }) => Math.min(earliest, dueAt), Infinity)
+    const next = this.#kept().reduce((earliest, slot) => Math.min(earliest, this.#dueAt(slot)), Infinity)
     if (next === Infinity) return
     const { clock } = this.#options
-    this.#cancelTimer = clock.after(Math.max(next, this.#notBefore) - clock.now(), () => void this.#work())
+    const now = clock.now()
+    const resumesAt = isResting(this.#notBefore, now) ? this.#notBefore : 0
+    this.#cancelTimer = clock.after(Math.max(next, resumesAt) - now, () => void this.#work())
   }
+}
+
+/** A pause until `until`: not one that is longer than any, which a clock that was set back has made of it. */
+function isResting(until: number, now: number): boolean {
+  return now < until && until - now <= lastRetryMilliseconds
 }

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { spiffeId, toPem } from '@countersign/spiffe'
-import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
+import { backdatedSeconds, signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
 import type { ServingCertificate } from './mtls-listener.ts'
 
@@ -8,7 +8,7 @@ import type { ServingCertificate } from './mtls-listener.ts'
 export function makeOwnCertificate(
   { trustDomain, ca, issuanceIds }: WorkloadIdentity,
   { hostname, lifetimeSeconds, now }: { hostname: string; lifetimeSeconds: number; now: number },
-): { certificate: ServingCertificate; renewAt: number } {
+): { certificate: ServingCertificate; validFrom: number; renewAt: number } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const id = spiffeId(trustDomain, '/spire/server')
   const { chain, expiresAt } = signX509Svid(ca, {
@@ -24,6 +24,7 @@ export function makeOwnCertificate(
       cert: chain.map((der) => toPem(der)).join(''),
       key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     },
+    validFrom: now - backdatedSeconds,
     renewAt: now + Math.floor((expiresAt - now) / 2),
   }
 }

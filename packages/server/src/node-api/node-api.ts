@@ -51,6 +51,8 @@ export interface NodeApi {
 
 const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
 const lookMilliseconds = 1_000
+/** After a failure */
+const restMilliseconds = 10_000
 const graceMilliseconds = 10_000
 
 /**
@@ -97,10 +99,12 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     onConnection: (socket, { peer }) => (peer?.isAgent ? agents : strangers).inject(socket),
     ...(options.bounds && { bounds: options.bounds }),
   })
+  let restsUntil = 0
   const renewIfDue = async () => {
     try {
       if (await ownSvid.renewIfDue()) listener.renewIdentity()
     } catch (error) {
+      restsUntil = performance.now() + restMilliseconds
       onError("renewing the server's own SVID", error)
     }
   }
@@ -113,7 +117,9 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     if (before.some((authority) => !trusted.includes(authority))) void listener.authenticateAgain()
     void renewIfDue()
   })
-  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
+  const looking = setInterval(() => {
+    if (performance.now() >= restsUntil) void renewIfDue()
+  }, lookMilliseconds)
   looking.unref()
   try {
     const { address, port } = await listener.listen(options.host, options.port)

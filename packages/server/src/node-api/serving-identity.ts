@@ -3,7 +3,7 @@ import { type CertificateIssuer, spiffeId, toPem } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
-import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
+import { backdatedSeconds, signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { ServingIdentity } from './node-listener.ts'
 
 export interface OwnSvidOptions {
@@ -21,7 +21,7 @@ export interface OwnSvid {
   /** As it is, with the authorities as they are now */
   identity(): ServingIdentity
   /**
-   * Makes another one when half of its time is over, or another CA signs now.
+   * Makes another one when half of its time is over, another CA signs now, or a clock that was ahead has been set right.
    * @returns whether it did
    * @throws CaUnavailable, StoreError `unavailable`, and then the one before stays
    */
@@ -35,7 +35,8 @@ export async function createOwnSvid(options: OwnSvidOptions): Promise<OwnSvid> {
   let renewing: Promise<boolean> | undefined
 
   async function renew(): Promise<boolean> {
-    if (now() < current.renewAt && ca.issuer() === current.issuer) return false
+    const isAhead = now() < current.validFrom
+    if (now() < current.renewAt && !isAhead && ca.issuer() === current.issuer) return false
     current = await makeSvid(options)
     return true
   }
@@ -61,6 +62,7 @@ interface Svid {
   certificatesPem: string
   issuer: CertificateIssuer
   /** Seconds since the epoch */
+  validFrom: number
   renewAt: number
 }
 
@@ -84,5 +86,6 @@ async function makeSvid(options: OwnSvidOptions): Promise<Svid> {
     detail: { spiffe_id: id, kind: 'x509', serial_number: serialNumber, expires_at: expiresAt },
   })
   const certificatesPem = chain.map((der) => toPem(der)).join('')
-  return { key, certificatesPem, issuer, renewAt: now + Math.floor((expiresAt - now) / 2) }
+  const renewAt = now + Math.floor((expiresAt - now) / 2)
+  return { key, certificatesPem, issuer, validFrom: now - backdatedSeconds, renewAt }
 }

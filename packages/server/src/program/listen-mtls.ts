@@ -93,7 +93,9 @@ function createOwn(authority: Authority, config: Config) {
     current: (): ServingCertificate => made.certificate,
     follow(listener: MtlsListener, logger: Logger): () => void {
       const renew = (always: boolean) => {
-        if (!always && authority.now() < made.renewAt) return
+        const now = authority.now()
+        // Before it is valid: the clock was ahead, and has been set right.
+        if (!always && now >= made.validFrom && now < made.renewAt) return
         try {
           made = make()
           listener.renew(made.certificate)

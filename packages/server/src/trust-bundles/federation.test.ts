@@ -80,6 +80,19 @@ describeStores('federation', (kind) => {
     expect(trusts(other)).toBe(true)
   })
 
+  it('fetches on when the clock, which was ahead by a day, is set right', async () => {
+    const endpoint = await serveWeb(documentOf(other, { sequenceNumber: 1, refreshHintSeconds: 60 }))
+    await federate({ endpoint_url: endpoint.url, endpoint_profile: 'https_web' })
+    server.advance(86_400)
+    await refresh()
+    expect(endpoint.asked).toBe(1)
+    server.advance(-86_400)
+    await refresh()
+    expect(endpoint.asked).toBe(2)
+    await refresh()
+    expect(endpoint.asked).toBe(2)
+  })
+
   it('fetches from an https_spiffe endpoint, known by its ID and the bundle that was set first', async () => {
     const endpoint = await serve(withSvid(other.x509Svid('/bundle-endpoint')), documentOf(other, { sequenceNumber: 5 }))
     const set = await federate({

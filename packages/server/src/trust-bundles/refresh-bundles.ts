@@ -25,10 +25,17 @@ const claimSeconds = 30
 
 /** Fetches every bundle that is due. Each is fetched by the one replica that claims it first. */
 export async function refreshBundles(context: RefreshContext): Promise<void> {
+  const now = context.now()
   const due = await context.store.database
     .selectFrom('trust_bundles')
     .selectAll()
-    .where('next_fetch_at', '<=', context.now())
+    .where((row) =>
+      row.or([
+        row('next_fetch_at', '<=', now),
+        // Planned by a clock that was ahead: later than any plan of now.
+        row('next_fetch_at', '>', row(row.fn.coalesce('refresh_hint', row.val(usualSeconds)), '+', now + retrySeconds)),
+      ]),
+    )
     .execute()
   await Promise.all(due.map(async (row) => ((await claim(row, context)) ? refreshBundle(row, context) : undefined)))
 }

@@ -7,9 +7,10 @@ import { parseCertificate, parsePemCertificates, spiffeId, toPem, verifyX509Svid
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { describeStores } from '../storage/stores.fixture.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities, start } from './authorities.fixture.ts'
-import { revokeAuthority, rotateAuthority, taintAuthority, tendAuthorities } from './lifecycle.ts'
+import { revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
 import { newSerialNumber } from './make-authority.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
+import { tendAuthorities } from './tend-authorities.ts'
 import { readUpstreamCa } from './upstream-ca.ts'
 
 const publicKeyDer = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({

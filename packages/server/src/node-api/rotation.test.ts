@@ -1,7 +1,7 @@
 import { parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
 import { afterEach, expect, it } from 'vitest'
+import { activateAuthority } from '../certificate-authorities/activate-authority.ts'
 import {
-  activateAuthority,
   prepareAuthority,
   revokeAuthority,
   rotateAuthority,

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { spiffeId, toPem } from '@countersign/spiffe'
+import { formatPemCertificates, spiffeId } from '@countersign/spiffe'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'
 import type { ServingCertificate } from './mtls-listener.ts'
@@ -21,7 +21,7 @@ export function makeOwnCertificate(
   })
   return {
     certificate: {
-      cert: chain.map((der) => toPem(der)).join(''),
+      cert: formatPemCertificates(chain),
       key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     },
     renewAt: now + Math.floor((expiresAt - now) / 2),

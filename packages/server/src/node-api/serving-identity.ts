@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { type CertificateIssuer, spiffeId, toPem } from '@countersign/spiffe'
+import { type CertificateIssuer, formatPemCertificates, spiffeId, toPem } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
@@ -83,6 +83,6 @@ async function makeSvid(options: OwnSvidOptions): Promise<Svid> {
     target: 'server',
     detail: { spiffe_id: id, kind: 'x509', serial_number: serialNumber, expires_at: expiresAt },
   })
-  const certificatesPem = chain.map((der) => toPem(der)).join('')
+  const certificatesPem = formatPemCertificates(chain)
   return { key, certificatesPem, issuer, renewAt: now + Math.floor((expiresAt - now) / 2) }
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateMasterKey, loadConfig, type RunningServer, startServer } from '@countersign/server'
+import { formatPemCertificates, parseBundleDocument } from '@countersign/spiffe'
 import { pino } from 'pino'
 import { freePort } from '../free-port.ts'
 
@@ -71,7 +72,11 @@ export async function startOurServer(x509popCa: string): Promise<OurServer> {
     node: { host: '127.0.0.1', port: nodePort },
     async bundleFile() {
       const file = join(folder, `bundle-${Date.now()}.pem`)
-      writeFileSync(file, pemOf((await (await fetch(`${issuer}spiffe/bundle`)).json()) as never))
+      const { x509Authorities } = parseBundleDocument(
+        'example.org',
+        await (await fetch(`${issuer}spiffe/bundle`)).text(),
+      )
+      writeFileSync(file, formatPemCertificates(x509Authorities))
       return file
     },
     admin,
@@ -96,15 +101,4 @@ async function adminToken(issuer: string): Promise<string> {
     }),
   })
   return ((await answer.json()) as { access_token: string }).access_token
-}
-
-/** The X.509 authorities of a bundle document, as SPIRE's agent reads them from a file. */
-function pemOf({ keys }: { keys: { use: string; x5c?: string[] }[] }): string {
-  return keys
-    .filter(({ use }) => use === 'x509-svid')
-    .map(
-      ({ x5c }) =>
-        `-----BEGIN CERTIFICATE-----\n${x5c?.[0]?.match(/.{1,64}/g)?.join('\n')}\n-----END CERTIFICATE-----\n`,
-    )
-    .join('')
 }

@@ -4,11 +4,11 @@ import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls
 import {
   type Certificate,
   type CertificateIssuer,
+  formatPemCertificates,
   parseCertificate,
   parseCertificateRequest,
   parseSpiffeId,
   spiffeId,
-  toPem,
   verifyX509Svid,
   type X509Svid,
 } from '@countersign/spiffe'
@@ -97,7 +97,7 @@ export async function startFakeSpireServer(
     trustDomain,
     authority,
     get bundlePem() {
-      return authority.bundle.x509Authorities.map(({ der }) => toPem(der)).join('')
+      return formatPemCertificates(authority.bundle.x509Authorities)
     },
     entries: [],
     federated: new Map(),
@@ -305,7 +305,7 @@ export async function startFakeSpireServer(
     const sockets = new Set<TLSSocket>()
     const tls = createServer(
       {
-        cert: [...svid.certificates, ...authority.issuer.chain].map(({ der }) => toPem(der)).join(''),
+        cert: formatPemCertificates([...svid.certificates, ...authority.issuer.chain]),
         key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
         requestCert: true,
         rejectUnauthorized: false,

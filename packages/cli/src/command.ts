@@ -84,9 +84,14 @@ export function durationOption(text: string): number {
   return asArgumentError(() => parseDuration(text, 'the duration'))
 }
 
-/** RFC 3339 */
-export function instantOption(text: string): string {
-  return asArgumentError(() => parseInstant(text, 'the time'))
+/** RFC 3339; a duration counts back from now. */
+export function pastOption(text: string): string {
+  return asArgumentError(() => parseInstant(text, 'the time', 'past'))
+}
+
+/** RFC 3339; a duration counts on from now. */
+export function futureOption(text: string): string {
+  return asArgumentError(() => parseInstant(text, 'the time', 'future'))
 }
 
 /** commander puts the option's name before it. */

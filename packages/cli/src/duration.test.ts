@@ -30,10 +30,11 @@ describe('durations', () => {
 })
 
 describe('instants', () => {
-  it('reads a time, a day, and how long ago', () => {
+  it('reads a time, a day, how long ago, and how long from now', () => {
     expect(parseInstant('2026-03-01T12:00:00+02:00', 'x')).toBe('2026-03-01T10:00:00.000Z')
     expect(parseInstant('2026-03-01', 'x')).toBe('2026-03-01T00:00:00.000Z')
-    expect(parseInstant('1h', 'x', Date.UTC(2026, 0, 1, 1))).toBe('2026-01-01T00:00:00.000Z')
+    expect(parseInstant('1h', 'x', 'past', Date.UTC(2026, 0, 1, 1))).toBe('2026-01-01T00:00:00.000Z')
+    expect(parseInstant('1h', 'x', 'future', Date.UTC(2026, 0, 1, 1))).toBe('2026-01-01T02:00:00.000Z')
   })
 
   it.each(['yesterday', '2026-13-01', '2026-03-01T12:00', '12:00', ''])('refuses %j', (text) => {

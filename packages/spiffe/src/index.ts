@@ -29,7 +29,7 @@ export {
 } from './certificates/distinguished-name.ts'
 export type { ExtendedKeyUsage, KeyUsage } from './certificates/extensions.ts'
 export { checkDistinguishedName, matchesDistinguishedName } from './certificates/match-distinguished-name.ts'
-export { parsePemCertificates, toPem } from './certificates/pem.ts'
+export { formatPemCertificates, parsePemCertificates, toPem } from './certificates/pem.ts'
 export { type ChainOptions, verifyCertificateChain } from './certificates/verify-chain.ts'
 export {
   isSpiffeId,

@@ -14,9 +14,9 @@ import { join } from 'node:path'
 import {
   type Bundle,
   formatBundleDocument,
+  formatPemCertificates,
   parseBundleDocument,
   parsePemCertificates,
-  toPem,
 } from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
@@ -111,7 +111,7 @@ function parse(text: string, trustDomain: string): StoredIdentity {
 function format({ identity, bundle }: StoredIdentity): string {
   const stored = {
     id: identity.id,
-    certificates: identity.certificates.map(({ der }) => toPem(der)).join(''),
+    certificates: formatPemCertificates(identity.certificates),
     private_key: identity.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     reattestable: identity.reattestable,
     bundle: JSON.parse(formatBundleDocument(bundle)),

@@ -1,4 +1,4 @@
-import { type Bundle, toPem } from '@countersign/spiffe'
+import { type Bundle, formatPemCertificates } from '@countersign/spiffe'
 import { Secret, SPIFFECertValidatorConfig } from '@countersign/spiffe/protocol/envoy-tls'
 import type { Any } from '@countersign/spiffe/protocol/google/protobuf/any'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
@@ -48,7 +48,7 @@ export function namedSecrets(
 
 /** A certificate with its key, PEM. */
 export function certificateSecret(name: string, svid: IssuedX509Svid): Any {
-  const chain = svid.certificates.map(({ der }) => toPem(der)).join('')
+  const chain = formatPemCertificates(svid.certificates)
   const key = svid.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
   return secret({
     name,
@@ -61,7 +61,7 @@ export function validationSecret(name: string, bundles: readonly Bundle[]): Any 
   const config = SPIFFECertValidatorConfig.encode({
     trustDomains: bundles.map((bundle) => ({
       name: bundle.trustDomain,
-      trustBundle: inline(bundle.x509Authorities.map(({ der }) => toPem(der)).join('')),
+      trustBundle: inline(formatPemCertificates(bundle.x509Authorities)),
     })),
   })
   const typedConfig = { typeUrl: validatorType, value: Buffer.from(config.finish()) }

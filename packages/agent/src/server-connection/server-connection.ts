@@ -1,6 +1,13 @@
 import { isIP } from 'node:net'
 import { createSecureContext, type PeerCertificate } from 'node:tls'
-import { type Certificate, createBundle, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
+import {
+  type Certificate,
+  createBundle,
+  formatPemCertificates,
+  parseCertificate,
+  toPem,
+  verifyX509Svid,
+} from '@countersign/spiffe'
 import {
   ChannelCredentials,
   Client,
@@ -148,7 +155,7 @@ function serverCredentials(options: ServerConnectionOptions): ChannelCredentials
     allowPartialTrustChain: true,
     minVersion: 'TLSv1.2',
     ...(identity && {
-      cert: identity.certificates.map((certificate) => toPem(certificate.der)).join(''),
+      cert: formatPemCertificates(identity.certificates),
       key: identity.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     }),
   })

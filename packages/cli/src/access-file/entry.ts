@@ -1,4 +1,5 @@
 import { formatDuration, parseDuration } from '../duration.ts'
+import { formatInstant } from '../instant.ts'
 import type { Entry, EntryPolicy } from '../resources.ts'
 import type { Path } from './places.ts'
 import type { Reader } from './reader.ts'
@@ -106,7 +107,7 @@ function readTime(value: unknown, path: Path, reader: Reader): string | null {
   const text = reader.text(value, path)
   if (text === undefined) return null
   const time = /^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time)) return new Date(Math.floor(time / 1000) * 1000).toISOString().replace('.000Z', 'Z')
+  if (!Number.isNaN(time)) return formatInstant(Math.floor(time / 1000))
   reader.fault(path, `${JSON.stringify(text)} is not a time; write it like 2027-01-31T12:00:00Z`)
   return null
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { type AdminApi, withAdminApi } from '../admin-api.ts'
 import { printEvent } from '../audit/event-line.ts'
 import { wrongUse } from '../cli-error.ts'
-import { countOption, group, instantOption, type ServerOptions, serverLeaf } from '../command.ts'
+import { countOption, group, pastOption, type ServerOptions, serverLeaf } from '../command.ts'
 import { note, paint, printJson, printList, writeLine } from '../output.ts'
 import { printable } from '../printable.ts'
 import type { AuditEvent, AuditHead } from '../resources.ts'
@@ -55,8 +55,8 @@ export function auditCommands(program: Command, description: string): void {
       '--as',
     ),
   )
-    .option('--since <time>', 'not before; a time, a day, or how long ago, such as 1h', instantOption)
-    .option('--until <time>', 'before', instantOption)
+    .option('--since <time>', 'not before; a time, a day, or how long ago, such as 1h', pastOption)
+    .option('--until <time>', 'before', pastOption)
     .addOption(
       new Option('--order <order>', 'oldest (asc) or newest (desc) first').choices(['asc', 'desc']).default('desc'),
     )

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { leaf } from '../command.ts'
+import { formatInstant } from '../instant.ts'
 import { note, type OutputOptions, printResource } from '../output.ts'
 import { printable } from '../printable.ts'
 
@@ -53,7 +54,7 @@ async function backup(file: string, options: BackupOptions): Promise<void> {
   const store = await openStore(config.database_url)
   try {
     const { rows, createdAt } = await backupStore(store, file, createMasterKey(config.master_key))
-    const summary = { file, rows, created_at: timeText(createdAt) }
+    const summary = { file, rows, created_at: formatInstant(createdAt) }
     printResource(summary, options, Object.entries(summary))
     if (!options.json) note('\nIt is of use only with the master key: keep that one elsewhere.')
   } finally {
@@ -78,8 +79,8 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
     const summary = {
       file,
       rows: restored.rows,
-      backup_at: timeText(restored.backupAt),
-      restored_at: timeText(restored.restoredAt),
+      backup_at: formatInstant(restored.backupAt),
+      restored_at: formatInstant(restored.restoredAt),
     }
     printResource({ ...summary, warnings: restored.warnings }, options, Object.entries(summary))
     if (!options.json) for (const warning of restored.warnings) note(`- ${printable(warning)}`)
@@ -99,8 +100,4 @@ async function orAdvise<Result>(restoring: Promise<Result>): Promise<Result> {
         )
       : error
   }
-}
-
-function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -135,8 +135,8 @@ function print(bundle: TrustBundle, options: OutputOptions): void {
 }
 
 async function pemOf(document: object): Promise<string> {
-  const { parseBundleDocument, toPem } = await import('@countersign/spiffe')
+  const { formatPemCertificates, parseBundleDocument } = await import('@countersign/spiffe')
   // The document does not say whose it is, and its certificates are the same whosever it is.
   const { x509Authorities } = parseBundleDocument('unnamed', JSON.stringify(document))
-  return x509Authorities.map(({ der }) => toPem(der).trim()).join('\n')
+  return formatPemCertificates(x509Authorities).trimEnd()
 }

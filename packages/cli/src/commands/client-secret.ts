@@ -3,8 +3,8 @@ import { path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
 import {
   durationOption,
+  futureOption,
   group,
-  instantOption,
   type ListOptions,
   listLeaf,
   type ServerOptions,
@@ -25,7 +25,11 @@ export function clientSecretCommands(client: Command): void {
   )
     .option('--label <text>', 'to tell it from others')
     .option('--expires-in <duration>', 'how long it is valid, such as 90d', durationOption)
-    .option('--expires-at <time>', 'until when it is valid, such as 2026-12-31', instantOption)
+    .option(
+      '--expires-at <time>',
+      'until when it is valid: a time, a day, or how long from now, such as 90d',
+      futureOption,
+    )
     .action(createSecret)
 
   listLeaf(

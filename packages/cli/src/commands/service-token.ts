@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { CliError, wrongUse } from '../cli-error.ts'
 import { group, leaf } from '../command.ts'
 import { findUrl } from '../connection.ts'
+import { formatInstant } from '../instant.ts'
 import { note, type OutputOptions, paint, printJson, printResource, writeLine } from '../output.ts'
 import { printable } from '../printable.ts'
 import { readText } from '../read-text.ts'
@@ -114,8 +115,8 @@ async function verify(argument: string | undefined, options: VerifyOptions): Pro
     ['receiver', verdict.receiver],
     ['call', described(call)],
     ...(claims.tenant === undefined ? [] : [['tenant', claims.tenant] as const]),
-    ['signed', `${instant(claims.iat)}, with the key ${kid}`],
-    ['expires', instant(claims.exp)],
+    ['signed', `${formatInstant(claims.iat)}, with the key ${kid}`],
+    ['expires', formatInstant(claims.exp)],
   ])
   writeLine(`\n${paint('green', `${verdict.receiver} would take this token for this call.`)}`)
   note(
@@ -142,10 +143,6 @@ const cures: Readonly<Record<string, string>> = {
   kid: "publish the sender's key with: countersign service register NAME --jwk FILE",
   sender: "publish the sender's key with: countersign service register NAME --jwk FILE",
   typ: 'tokens of the md5 profile are verified with --profile md5',
-}
-
-function instant(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }
 
 /** --url wins over JWKS_URL, and that over the server that the other commands talk to. */

@@ -4,6 +4,7 @@ import { withAdminApi } from '../admin-api.ts'
 import { CliError, wrongUse } from '../cli-error.ts'
 import { group, repeated, type ServerOptions, serverLeaf } from '../command.ts'
 import { type Connection, findConnection, findUrl } from '../connection.ts'
+import { formatInstant } from '../instant.ts'
 import { note, paint, printJson, printResource, writeLine } from '../output.ts'
 import { printable, printableJson } from '../printable.ts'
 import { readText } from '../read-text.ts'
@@ -71,7 +72,7 @@ async function getToken(options: GetOptions): Promise<void> {
 
 async function inspect(argument: string | undefined, options: ServerOptions & { audience?: string }): Promise<void> {
   const token = await readToken(argument)
-  const { inspectToken, timeText } = await import('../inspection/inspect-token.ts')
+  const { inspectToken } = await import('../inspection/inspect-token.ts')
   const { judgeRevocation } = await import('../inspection/revocation.ts')
   const connection = await optionalConnection(options)
   const inspection = await inspectToken(token, {
@@ -88,7 +89,7 @@ async function inspect(argument: string | undefined, options: ServerOptions & { 
     const isTime = ['iat', 'exp', 'nbf'].includes(name) && typeof value === 'number'
     const text = typeof value === 'string' ? printable(value) : printableJson(value)
     writeLine(
-      `  ${paint('dim', printable(name).padEnd(10))} ${text}${isTime ? paint('dim', ` (${timeText(value)})`) : ''}`,
+      `  ${paint('dim', printable(name).padEnd(10))} ${text}${isTime ? paint('dim', ` (${formatInstant(value)})`) : ''}`,
     )
   }
   writeLine('')

@@ -3,8 +3,8 @@ import { path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
 import {
   durationOption,
+  futureOption,
   group,
-  instantOption,
   type ListOptions,
   leaf,
   listLeaf,
@@ -110,7 +110,11 @@ function withPolicy(command: Command): Command {
     .option('--dns-name <name>', 'also in its certificates (repeat)', repeated)
     .option('--hint <hint>', 'by which a workload with several identities tells them apart')
     .option('--federates-with <domain>', 'a trust domain whose bundle it gets (repeat)', repeated)
-    .option('--expires-at <time>', 'when the entry ends by itself', instantOption)
+    .option(
+      '--expires-at <time>',
+      'when the entry ends by itself: a time, a day, or how long from now, such as 8h',
+      futureOption,
+    )
     .option('--binary-sha256 <hash>', 'policy: only this binary, or another that is named (repeat)', repeated)
     .option('--not-root', 'policy: never for uid 0')
     .option('--node-attested-within <duration>', 'policy: only while its node proved itself so lately', durationOption)

@@ -7,6 +7,7 @@ import {
   TokenError,
 } from '@countersign/tokens'
 import { roughDuration } from '../duration.ts'
+import { formatInstant } from '../instant.ts'
 import type { Finding } from './finding.ts'
 import { type IssuerKeys, judgeSignature } from './signature.ts'
 
@@ -112,17 +113,17 @@ function judgeTime({ claims }: ParsedJws, now: number): Finding {
   const { exp, iat, nbf } = claims
   if (typeof exp !== 'number')
     return refused('it has no "exp", so it would never end; every access token must have one')
-  if (now >= exp) return refused(`it expired ${roughDuration(now - exp)} ago, at ${timeText(exp)}; get a new one`)
+  if (now >= exp) return refused(`it expired ${roughDuration(now - exp)} ago, at ${formatInstant(exp)}; get a new one`)
   const starts = Math.max(...[iat, nbf].map((time) => (typeof time === 'number' ? time : 0)))
   if (starts > now) {
     return refused(
-      `it is valid only in ${roughDuration(starts - now)}, from ${timeText(starts)} on; compare this machine's clock with the issuer's`,
+      `it is valid only in ${roughDuration(starts - now)}, from ${formatInstant(starts)} on; compare this machine's clock with the issuer's`,
     )
   }
   return {
     check: 'time',
     verdict: 'good',
-    says: `it is valid for another ${roughDuration(exp - now)}, until ${timeText(exp)}`,
+    says: `it is valid for another ${roughDuration(exp - now)}, until ${formatInstant(exp)}`,
   }
 }
 
@@ -140,10 +141,4 @@ function judgeClaims(parsed: ParsedJws): Finding[] {
     if (!(error instanceof TokenError)) throw error
     return [{ check: 'claims', verdict: 'refused', says: `it is no complete access token: ${error.message}` }]
   }
-}
-
-/** Of a time in seconds since the epoch; what a token says may be beyond what a date can be. */
-export function timeText(seconds: number): string {
-  const date = new Date(seconds * 1000)
-  return Number.isNaN(date.getTime()) ? `${seconds} seconds after 1970` : date.toISOString().replace('.000Z', 'Z')
 }

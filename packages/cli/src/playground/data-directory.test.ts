@@ -10,9 +10,9 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-it('makes its key and secrets once, for their owner alone', () => {
-  const first = openDataDirectory(folder)
-  expect(openDataDirectory(folder)).toEqual(first)
+it('makes its key and secrets once, for their owner alone', async () => {
+  const first = await openDataDirectory(folder)
+  expect(await openDataDirectory(folder)).toEqual(first)
   expect(readdirSync(folder).sort()).toEqual(['admin.secret', 'demo-api.secret', 'demo.secret', 'master.key'])
   for (const name of readdirSync(folder)) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600)
 })
@@ -22,13 +22,13 @@ it.each([
   ['a key that is none', 'master.key', 'garbage'],
   ['an empty secret', 'admin.secret', ''],
   ['a secret of which an end is missing', 'demo.secret', 'cs_secret_3I7qicSYzmz4iqH4WuzBYDrDRUA1PA9AsiYhpMaesKH3ZSP'],
-])('names the file and the cure of %s', (_what, name, text) => {
-  openDataDirectory(folder)
+])('names the file and the cure of %s', async (_what, name, text) => {
+  await openDataDirectory(folder)
   writeFileSync(join(folder, name), text)
-  expect(() => openDataDirectory(folder)).toThrow(`${join(folder, name)} is damaged`)
+  await expect(openDataDirectory(folder)).rejects.toThrow(`${join(folder, name)} is damaged`)
 })
 
-it('names a key that cannot be read', () => {
+it('names a key that cannot be read', async () => {
   mkdirSync(join(folder, 'master.key'))
-  expect(() => openDataDirectory(folder)).toThrow(`${join(folder, 'master.key')} cannot be used (EISDIR)`)
+  await expect(openDataDirectory(folder)).rejects.toThrow(`${join(folder, 'master.key')} cannot be used (EISDIR)`)
 })

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createMasterKey, generateMasterKey } from '@countersign/server'
 import { createClientSecret, isWellFormedClientSecret } from '@countersign/tokens'
 import { CliError } from '../cli-error.ts'
+import { replaceFile } from '../replace-file.ts'
 
 export interface PlaygroundData {
   directory: string
@@ -19,25 +19,25 @@ export interface PlaygroundData {
  * secrets of the clients made for trying things out. Made once, the same ever after.
  * @throws CliError when a file cannot be read, written or understood, and which
  */
-export function openDataDirectory(path: string): PlaygroundData {
+export async function openDataDirectory(path: string): Promise<PlaygroundData> {
   const directory = resolve(path)
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  chmodSync(directory, 0o700)
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await chmod(directory, 0o700)
   const secret = (name: string) =>
     keepValue(join(directory, name), createClientSecret, (text) => isWellFormedClientSecret(text))
   return {
     directory,
     databaseUrl: `sqlite:${join(directory, 'countersign.db')}`,
-    masterKey: keepValue(join(directory, 'master.key'), generateMasterKey, isMasterKey),
-    adminSecret: secret('admin.secret'),
-    demoSecret: secret('demo.secret'),
-    demoApiSecret: secret('demo-api.secret'),
+    masterKey: await keepValue(join(directory, 'master.key'), generateMasterKey, isMasterKey),
+    adminSecret: await secret('admin.secret'),
+    demoSecret: await secret('demo.secret'),
+    demoApiSecret: await secret('demo-api.secret'),
   }
 }
 
-function keepValue(file: string, make: () => string, isWhole: (text: string) => boolean): string {
+async function keepValue(file: string, make: () => string, isWhole: (text: string) => boolean): Promise<string> {
   try {
-    const value = readOrMake(file, make)
+    const value = await readOrMake(file, make)
     if (isWhole(value)) return value
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
@@ -48,27 +48,16 @@ function keepValue(file: string, make: () => string, isWhole: (text: string) => 
   )
 }
 
-function readOrMake(file: string, make: () => string): string {
+async function readOrMake(file: string, make: () => string): Promise<string> {
   try {
-    return readFileSync(file, 'utf8').trim()
+    return (await readFile(file, 'utf8')).trim()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   const value = make()
-  writeWhole(file, `${value}\n`)
+  // A disk that is full now must not leave an empty key behind that stands in the way later.
+  await replaceFile(file, `${value}\n`, 0o600)
   return value
-}
-
-/** A disk that is full now must not leave an empty key behind that stands in the way later. */
-function writeWhole(file: string, text: string): void {
-  const temporary = `${file}.${randomBytes(6).toString('hex')}`
-  try {
-    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx', flush: true })
-    renameSync(temporary, file)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
-  }
 }
 
 function isMasterKey(text: string): boolean {

@@ -19,7 +19,7 @@ export interface PlaygroundOptions {
  * @throws Error with a sentence when the port is busy or the data cannot be used
  */
 export async function runPlayground({ port, dataDir, json, withAgent }: PlaygroundOptions): Promise<RunningServer> {
-  const data = openDataDirectory(dataDir)
+  const data = await openDataDirectory(dataDir)
   const issuer = `http://localhost:${port}/`
   // Most playgrounds have no agent: what it is made of is not loaded for them.
   const agentModule = withAgent ? await import('./agent.ts') : undefined

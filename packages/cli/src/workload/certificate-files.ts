@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CliError } from '../cli-error.ts'
+import { replaceFile } from '../replace-file.ts'
 
 export interface CertificateFiles {
   /** PEM, leaf first, without the root */
@@ -27,12 +27,18 @@ const hookMilliseconds = 60_000
  * @throws CliError naming the file that could not be written
  */
 export async function writeCertificateFiles(folder: string, names: FileNames, files: CertificateFiles): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error) => {
-    throw unwritable(folder, error)
-  })
-  await replaceFile(join(folder, names.bundle), files.bundle, 0o644)
-  await replaceFile(join(folder, names.privateKey), files.privateKey, 0o600)
-  await replaceFile(join(folder, names.certificate), files.certificate, 0o644)
+  const orSay = (path: string, written: Promise<unknown>) =>
+    written.catch((error) => {
+      throw unwritable(path, error)
+    })
+  const write = (name: string, text: string, mode: number) => {
+    const path = join(folder, name)
+    return orSay(path, replaceFile(path, text, mode))
+  }
+  await orSay(folder, mkdir(folder, { recursive: true, mode: 0o700 }))
+  await write(names.bundle, files.bundle, 0o644)
+  await write(names.privateKey, files.privateKey, 0o600)
+  await write(names.certificate, files.certificate, 0o644)
 }
 
 /**
@@ -48,17 +54,6 @@ export async function runReloadHook(command: string): Promise<string | undefined
   })
   clearTimeout(timer)
   return code === 0 ? undefined : `the reload hook ${JSON.stringify(command)} failed (${code})`
-}
-
-async function replaceFile(file: string, text: string, mode: number): Promise<void> {
-  const temporary = `${file}.${randomBytes(6).toString('hex')}`
-  try {
-    await writeFile(temporary, text, { mode, flag: 'wx', flush: true })
-    await rename(temporary, file)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw unwritable(file, error)
-  }
 }
 
 function unwritable(file: string, error: unknown): CliError {

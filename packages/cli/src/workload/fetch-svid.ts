@@ -3,6 +3,7 @@ import { parseSpiffeId, SpiffeError } from '@countersign/spiffe'
 import { createWorkloadApi, type WorkloadApi, type X509Context } from '@countersign/spiffe/workload-api'
 import { CliError } from '../cli-error.ts'
 import type { SvidOptions } from '../commands/svid.ts'
+import { formatInstant } from '../instant.ts'
 import { note, printJson, printResource, writeLine } from '../output.ts'
 import { writeSvidFiles } from './svid-files.ts'
 
@@ -22,7 +23,7 @@ export async function fetchJwt(options: SvidOptions & { audience: string[]; spif
     return
   }
   writeLine(svid.token)
-  note(`${svid.id} for ${svid.audience.join(', ')}, until ${timeOf(svid.expiresAt)}`)
+  note(`${svid.id} for ${svid.audience.join(', ')}, until ${formatInstant(svid.expiresAt)}`)
 }
 
 export function printX509(context: X509Context, options: SvidOptions & { write?: string }): void {
@@ -34,7 +35,7 @@ export function printX509(context: X509Context, options: SvidOptions & { write?:
     if (index > 0) writeLine('')
     printResource(svid, options, [
       ['spiffe id', svid.id.toString()],
-      ['good until', timeOf(svid.expiresAt)],
+      ['good until', formatInstant(svid.expiresAt)],
       ['serial', svid.certificates[0]?.serialNumber],
       ['DNS names', svid.certificates[0]?.dnsNames],
       ['hint', svid.hint],
@@ -47,7 +48,7 @@ function describeX509(svid: X509Svid): object {
   const leaf = svid.certificates[0]
   return {
     spiffe_id: svid.id.toString(),
-    expires_at: timeOf(svid.expiresAt),
+    expires_at: formatInstant(svid.expiresAt),
     serial_number: leaf?.serialNumber,
     dns_names: leaf?.dnsNames,
     hint: svid.hint,
@@ -55,11 +56,12 @@ function describeX509(svid: X509Svid): object {
 }
 
 function describeJwt(svid: JwtSvid): object {
-  return { spiffe_id: svid.id.toString(), audience: svid.audience, expires_at: timeOf(svid.expiresAt), hint: svid.hint }
-}
-
-function timeOf(seconds: number): string {
-  return new Date(seconds * 1000).toISOString()
+  return {
+    spiffe_id: svid.id.toString(),
+    audience: svid.audience,
+    expires_at: formatInstant(svid.expiresAt),
+    hint: svid.hint,
+  }
 }
 
 async function withWorkloadApi<Result>(

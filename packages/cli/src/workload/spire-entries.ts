@@ -1,4 +1,5 @@
 import { CliError } from '../cli-error.ts'
+import { formatInstant } from '../instant.ts'
 import { readText } from '../read-text.ts'
 import type { Entry } from '../resources.ts'
 
@@ -57,6 +58,6 @@ function translate(entry: SpireEntry): Partial<Entry> {
     admin: entry.admin ?? false,
     downstream: entry.downstream ?? false,
     store_svid: entry.store_svid ?? false,
-    expires_at: expiresAt === 0 ? null : new Date(expiresAt * 1000).toISOString(),
+    expires_at: expiresAt === 0 ? null : formatInstant(expiresAt),
   }
 }

@@ -1,4 +1,4 @@
-import { toPem } from '@countersign/spiffe'
+import { formatPemCertificates } from '@countersign/spiffe'
 import type { X509Context } from '@countersign/spiffe/workload-api'
 import { CliError } from '../cli-error.ts'
 import { writeCertificateFiles } from './certificate-files.ts'
@@ -11,8 +11,8 @@ export async function writeSvidFiles(folder: string, { svids, bundles }: X509Con
   if (svid === undefined) throw new CliError('there is no SVID to write')
   const authorities = bundles.get(svid.id.trustDomain)?.x509Authorities ?? []
   await writeCertificateFiles(folder, names, {
-    certificate: svid.certificates.map(({ der }) => toPem(der)).join(''),
+    certificate: formatPemCertificates(svid.certificates),
     privateKey: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
-    bundle: authorities.map(({ der }) => toPem(der)).join(''),
+    bundle: formatPemCertificates(authorities),
   })
 }

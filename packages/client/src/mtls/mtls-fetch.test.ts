@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { toPem, type X509Svid } from '@countersign/spiffe'
+import { formatPemCertificates, toPem, type X509Svid } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createClient } from '../client.ts'
@@ -174,6 +174,6 @@ describe('a client that proves itself by JWT-SVID', () => {
 })
 
 function certificateOf(svid: X509Svid): { cert: string; key: string } {
-  const cert = svid.certificates.map(({ der }) => toPem(der)).join('')
+  const cert = formatPemCertificates(svid.certificates)
   return { cert, key: svid.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string }
 }

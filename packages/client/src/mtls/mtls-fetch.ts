@@ -1,5 +1,5 @@
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
-import { toPem } from '@countersign/spiffe'
+import { formatPemCertificates } from '@countersign/spiffe'
 import { Agent } from 'undici'
 import { ClientError } from '../client-error.ts'
 
@@ -73,7 +73,7 @@ function readCertificate(given: MtlsFetchOptions['certificate']): ClientCertific
   const known = fromSource.get(svid)
   if (known !== undefined) return known
   const read = {
-    cert: svid.certificates.map(({ der }) => toPem(der)).join(''),
+    cert: formatPemCertificates(svid.certificates),
     key: svid.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
   }
   fromSource.set(svid, read)

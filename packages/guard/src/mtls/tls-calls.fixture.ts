@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, RequestListener } from 'node:http'
 import { createServer, request, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { toPem, type X509Svid } from '@countersign/spiffe'
+import { formatPemCertificates, type X509Svid } from '@countersign/spiffe'
 import { createTestAuthority, type TestAuthority } from '@countersign/spiffe/testing'
 
 export interface Credential {
@@ -11,7 +11,7 @@ export interface Credential {
 
 /** As TLS takes it; `extra` certificates go along. */
 export function credentialOf(svid: X509Svid, extra: readonly { der: Uint8Array }[] = []): Credential {
-  const cert = [...svid.certificates, ...extra].map(({ der }) => toPem(der)).join('')
+  const cert = formatPemCertificates([...svid.certificates, ...extra])
   return { cert, key: svid.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string }
 }
 

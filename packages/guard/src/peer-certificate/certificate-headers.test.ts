@@ -1,4 +1,4 @@
-import { toPem } from '@countersign/spiffe'
+import { formatPemCertificates } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -11,7 +11,7 @@ const leaf = authority.x509Svid('/orders').certificates[0]!.der
 const other = authority.x509Svid('/billing').certificates[0]!.der
 const root = authority.issuer.certificate.der
 const sf = (der: Buffer) => `:${der.toString('base64')}:`
-const quoted = (...ders: Buffer[]) => `"${encodeURIComponent(ders.map((der) => toPem(der)).join(''))}"`
+const quoted = (...ders: Buffer[]) => `"${encodeURIComponent(formatPemCertificates(ders))}"`
 
 describe('Client-Cert and Client-Cert-Chain (RFC 9440)', () => {
   it('are a byte sequence and a list of them, leaf first', () => {

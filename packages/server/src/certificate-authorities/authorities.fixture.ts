@@ -7,7 +7,7 @@ import { type FreshDatabase, freshDatabase } from '../storage/stores.fixture.ts'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { type AuthorityContext, type AuthorityKind, authorityKinds } from './authority-context.ts'
 import { CertificateAuthorities } from './certificate-authorities.ts'
-import { ensureAuthority } from './lifecycle.ts'
+import { ensureAuthority } from './tend-authorities.ts'
 import type { UpstreamFiles } from './upstream-ca.ts'
 
 export const hour = 3600

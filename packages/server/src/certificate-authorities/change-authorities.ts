@@ -1,55 +1,28 @@
 import { hash } from 'node:crypto'
-import type { AuditFact } from '../audit/event.ts'
+import { type MadeChange, recordIfChanged } from '../audit/record-if-changed.ts'
 import { announce } from '../storage/change-feed.ts'
-import type { Database, StoreTransaction } from '../storage/store.ts'
-import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
-import type { AuthorityContext, AuthorityKind, AuthorityStatus } from './authority-context.ts'
+import type { StoreTransaction } from '../storage/store.ts'
+import type { AuthorityContext } from './authority-context.ts'
 import { publishedTexts } from './published-authorities.ts'
-
-/** What a change returns when another replica was first: then nothing is written, not even the audit event. */
-export const nothingToDo = Symbol('nothing to do')
-
-export type AuthorityChange = Omit<AuditFact, 'outcome'>
 
 /**
  * One change of the trust domain's authorities. It takes the revision's row lock first, so that no two replicas change
  * them at the same time, and where it changes what is published, the bundle's sequence number goes up by one with it.
+ * @param change says what it did; nothing where another replica was first, and then nothing is written
  * @returns whether anything was changed
  */
-export async function changeAuthorities(
-  fact: AuthorityChange | (() => AuthorityChange),
+export function changeAuthorities(
   context: AuthorityContext,
-  change: (transaction: StoreTransaction) => Promise<unknown>,
+  change: (transaction: StoreTransaction) => Promise<MadeChange | undefined>,
 ): Promise<boolean> {
-  const told = () => ({ outcome: 'success' as const, ...(typeof fact === 'function' ? fact() : fact) })
-  try {
-    await context.audit.recordChange(told, async (transaction) => {
-      const at = context.now()
-      await announce(transaction, context.store, { kind: 'certificate_authority', id: context.trustDomain, at })
-      const before = await publishedDigest(transaction, context)
-      if ((await change(transaction)) === nothingToDo) throw nothingToDo
-      if ((await publishedDigest(transaction, context)) !== before) await countBundle(transaction, context)
-    })
-    return true
-  } catch (error) {
-    if (error === nothingToDo) return false
-    throw error
-  }
-}
-
-export function authorityWithStatus(
-  database: Database,
-  { trustDomain }: Pick<AuthorityContext, 'trustDomain'>,
-  kind: AuthorityKind,
-  status: AuthorityStatus,
-): Promise<CertificateAuthorityRow | undefined> {
-  return database
-    .selectFrom('certificate_authorities')
-    .selectAll()
-    .where('trust_domain', '=', trustDomain)
-    .where('kind', '=', kind)
-    .where('status', '=', status)
-    .executeTakeFirst()
+  return recordIfChanged(context.audit, async (transaction) => {
+    const at = context.now()
+    await announce(transaction, context.store, { kind: 'certificate_authority', id: context.trustDomain, at })
+    const before = await publishedDigest(transaction, context)
+    const made = await change(transaction)
+    if (made && (await publishedDigest(transaction, context)) !== before) await countBundle(transaction, context)
+    return made
+  })
 }
 
 /** What makes the bundle: not who signs, and not under which of its intermediates a root does. */

@@ -3,10 +3,12 @@ import { parseCertificate, spiffeId, verifyX509Svid } from '@countersign/spiffe'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openAdminApi } from '../admin/admin-api.fixture.ts'
 import { describeStores } from '../storage/stores.fixture.ts'
+import { activateAuthority } from './activate-authority.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities } from './authorities.fixture.ts'
-import { activateAuthority, prepareAuthority, rotateAuthority, tendAuthorities } from './lifecycle.ts'
+import { prepareAuthority, rotateAuthority } from './lifecycle.ts'
 import { newSerialNumber } from './make-authority.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
+import { tendAuthorities } from './tend-authorities.ts'
 
 let under: AuthoritiesUnderTest
 const publicKeyDer = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({

@@ -2,19 +2,14 @@ import { generateKeyPairSync } from 'node:crypto'
 import { parseCertificate, spiffeId, verifyJwtSvid, verifyX509Svid } from '@countersign/spiffe'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { describeStores } from '../storage/stores.fixture.ts'
+import { activateAuthority } from './activate-authority.ts'
 import { type AuthoritiesUnderTest, day, hour, openAuthorities, type Replica } from './authorities.fixture.ts'
-import {
-  activateAuthority,
-  mostAuthorities,
-  prepareAuthority,
-  revokeAuthority,
-  rotateAuthority,
-  taintAuthority,
-  tendAuthorities,
-} from './lifecycle.ts'
+import { mostAuthorities } from './authority-rows.ts'
+import { prepareAuthority, revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
 import { newSerialNumber } from './make-authority.ts'
 import { signJwtSvid } from './sign-jwt-svid.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
+import { tendAuthorities } from './tend-authorities.ts'
 
 let under: AuthoritiesUnderTest
 const id = spiffeId('example.org', '/web')

@@ -2,7 +2,7 @@ import type { ChangeFeed } from '../storage/change-feed.ts'
 import type { AuthorityContext } from './authority-context.ts'
 import { authorityKinds } from './authority-context.ts'
 import { CertificateAuthorities } from './certificate-authorities.ts'
-import { ensureAuthority, tendAuthorities } from './lifecycle.ts'
+import { ensureAuthority, tendAuthorities } from './tend-authorities.ts'
 
 export interface OpenedCertificateAuthorities {
   readonly ca: CertificateAuthorities

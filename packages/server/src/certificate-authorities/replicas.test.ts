@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { describeStores } from '../storage/stores.fixture.ts'
+import { activateAuthority } from './activate-authority.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities, type Replica } from './authorities.fixture.ts'
 import { authorityKinds } from './authority-context.ts'
-import { activateAuthority, ensureAuthority, prepareAuthority, rotateAuthority, tendAuthorities } from './lifecycle.ts'
+import { prepareAuthority, rotateAuthority } from './lifecycle.ts'
+import { ensureAuthority, tendAuthorities } from './tend-authorities.ts'
 
 let under: AuthoritiesUnderTest
 let replicas: Replica[]

@@ -7,9 +7,10 @@ import type { Authority } from '../authority.ts'
 import { Problem } from '../http/problem.ts'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { workloadIdentityOf } from '../workload-identity.ts'
+import { activateAuthority } from './activate-authority.ts'
 import { CaUnavailable } from './ca-unavailable.ts'
 import { authorityKind, certificateAuthority, viewAuthority } from './certificate-authority-resource.ts'
-import { activateAuthority, prepareAuthority, revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
+import { prepareAuthority, revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
 
 const tags = ['Certificate authorities']
 const params = z.object({ id: z.string() })

@@ -3,13 +3,21 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseCertificate, parsePemCertificates, spiffeId, toPem, verifyX509Svid } from '@countersign/spiffe'
+import {
+  formatPemCertificates,
+  parseCertificate,
+  parsePemCertificates,
+  spiffeId,
+  toPem,
+  verifyX509Svid,
+} from '@countersign/spiffe'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { describeStores } from '../storage/stores.fixture.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities, start } from './authorities.fixture.ts'
-import { revokeAuthority, rotateAuthority, taintAuthority, tendAuthorities } from './lifecycle.ts'
+import { revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
 import { newSerialNumber } from './make-authority.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
+import { tendAuthorities } from './tend-authorities.ts'
 import { readUpstreamCa } from './upstream-ca.ts'
 
 const publicKeyDer = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({
@@ -93,7 +101,7 @@ describeStores('a CA under an upstream one', (kind) => {
     expect(verifyX509Svid(certificates, new Map([['example.org', bundle]]), under.clock.now).path).toBe('/web')
     const [leaf, ...between] = chain as [Buffer, ...Buffer[]]
     writeFileSync(at('svid.crt'), toPem(leaf))
-    writeFileSync(at('between.crt'), between.map((der) => toPem(der)).join(''))
+    writeFileSync(at('between.crt'), formatPemCertificates(between))
     const time = `-attime ${under.clock.now}`
     expect(String(openssl(`verify ${time} -CAfile root.crt -untrusted between.crt svid.crt`))).toContain('svid.crt: OK')
   })

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net'
 import {
   type CertificateRequest,
+  formatPemCertificates,
   parseCertificate,
   parseCertificateRequest,
   SpiffeError,
-  toPem,
 } from '@countersign/spiffe'
 import { z } from 'zod'
 import { type Administrator, actorOf } from '../admin/administrator.ts'
@@ -94,11 +94,8 @@ export async function issueCertificate(
   return {
     serial_number: serialNumber.toString('hex'),
     expires_at: toTime(notAfter),
-    certificate: [der, ...issuer.chain.map((one) => one.der)].map((one) => toPem(one)).join(''),
-    ca_bundle: identity.ca
-      .bundle()
-      .x509Authorities.map((root) => toPem(root.der))
-      .join(''),
+    certificate: formatPemCertificates([der, ...issuer.chain]),
+    ca_bundle: formatPemCertificates(identity.ca.bundle().x509Authorities),
   }
 }
 

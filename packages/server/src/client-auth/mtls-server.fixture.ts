@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { request } from 'node:https'
-import { parsePemCertificates, spiffeId, toPem } from '@countersign/spiffe'
+import { formatPemCertificates, parsePemCertificates, spiffeId } from '@countersign/spiffe'
 import { createTestAuthority, type TestAuthority } from '@countersign/spiffe/testing'
 import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
 import { signX509Svid } from '../certificate-authorities/sign-x509-svid.ts'
@@ -70,7 +70,7 @@ export async function startMtlsServer(options: TestServerOptions = {}): Promise<
         serialNumber: issuanceIds.make('spiffe://example.org/spire/agent/test', 'entry', now + ttlSeconds),
         now,
       })
-      const cert = signed.chain.map((der) => toPem(der)).join('')
+      const cert = formatPemCertificates(signed.chain)
       const serialNumber = parsePemCertificates(cert)[0]!.serialNumber
       return { cert, key: pem(key), serialNumber, expiresAt: signed.expiresAt }
     },

@@ -1,5 +1,5 @@
 import { constants } from 'node:crypto'
-import { createServer, type Server } from 'node:https'
+import { createServer } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 
 export interface ServingCertificate {
@@ -17,7 +17,6 @@ export interface MtlsListenerOptions {
 }
 
 export interface MtlsListener {
-  readonly server: Server
   readonly port: number
   /** For new connections */
   renew(certificate: ServingCertificate): void
@@ -56,7 +55,6 @@ export async function startMtlsListener({ app, certificate, host, port }: MtlsLi
     })
   })
   return {
-    server,
     port: (server.address() as { port: number }).port,
     renew: (next) => server.setSecureContext(contextOf(next)),
     async close() {

@@ -33,7 +33,7 @@ it('gives new connections the new certificate, and keeps the old one while the n
   use('first')
   server = createServer(readTls(files()), (_request, response) => response.end()).listen(0)
   const reloads: (Error | undefined)[] = []
-  stop = followTls(server, files(), (error) => void reloads.push(error), 50)
+  stop = follow(reloads)
   expect(await presentedName()).toBe('first')
 
   // Half of the new pair: as while it is being written.
@@ -51,12 +51,21 @@ it('survives files that vanish for a while', async () => {
   use('first')
   server = createServer(readTls(files()), (_request, response) => response.end()).listen(0)
   const reloads: (Error | undefined)[] = []
-  stop = followTls(server, files(), (error) => void reloads.push(error), 50)
+  stop = follow(reloads)
   rmSync(files().keyFile)
   writeFileSync(files().certFile, 'not PEM')
   await until(() => reloads.length > 0)
   expect(await presentedName()).toBe('first')
 })
+
+/** Tells of each reload, and of each that failed. */
+function follow(reloads: (Error | undefined)[]): () => void {
+  const renew = (pair: { cert: string; key: string }) => {
+    server!.setSecureContext(pair)
+    reloads.push(undefined)
+  }
+  return followTls(files(), renew, (error) => void reloads.push(error), 50)
+}
 
 function use(name: string): void {
   copyFileSync(join(folder, `${name}.crt`), files().certFile)

@@ -1,6 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
-import type { Server } from 'node:https'
 
 export interface TlsFiles {
   certFile: string
@@ -28,14 +27,14 @@ function orSay<Result>(read: () => Result, sentence: string): Result {
 }
 
 /**
- * Looks at the files every few seconds (mounted secrets change by a swapped link, which watchers miss) and gives new
- * connections the new certificate. With a pair that does not fit, as while it is being written, the old certificate
- * stays until the files change again; that is told once.
+ * Looks at the files every few seconds (mounted secrets change by a swapped link, which watchers miss) and tells the new
+ * pair. One that does not fit, as while it is being written, is told once, and not used until the files change again.
+ * @returns what ends it
  */
 export function followTls(
-  server: Server,
   files: TlsFiles,
-  onReload: (error?: Error) => void,
+  onRenewed: (pair: { cert: string; key: string }) => void,
+  onError: (error: Error) => void,
   lookMilliseconds = 5_000,
 ): () => void {
   let seen = versionOf(files)
@@ -44,10 +43,9 @@ export function followTls(
     if (now === seen) return
     seen = now
     try {
-      server.setSecureContext({ ...readTls(files), minVersion: 'TLSv1.2' })
-      onReload()
+      onRenewed(readTls(files))
     } catch (error) {
-      onReload(error as Error)
+      onError(error as Error)
     }
   }, lookMilliseconds)
   timer.unref()

@@ -1,6 +1,11 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { createMemoryRateLimiter } from '@countersign/limits'
-import { createCertificateRequest, type LeafTemplate, parseCertificate, toPem } from '@countersign/spiffe'
+import {
+  createCertificateRequest,
+  formatPemCertificates,
+  type LeafTemplate,
+  parseCertificate,
+} from '@countersign/spiffe'
 import { WorkloadsClient } from '@countersign/spiffe/protocol/countersign-agent'
 import { HealthClient } from '@countersign/spiffe/protocol/health'
 import { Status } from '@countersign/spiffe/protocol/rpc-status'
@@ -82,7 +87,7 @@ export async function startTestNodeServer(
     },
     roots() {
       const { x509Authorities } = authority.workloadIdentity!.ca.bundle()
-      return Buffer.from(x509Authorities.map(({ der }) => toPem(der)).join(''))
+      return Buffer.from(formatPemCertificates(x509Authorities))
     },
     async events(type) {
       const rows = await authority.store.database.selectFrom('audit_events').selectAll().orderBy('sequence').execute()
@@ -126,7 +131,7 @@ export function connect(
 ): TestAgent {
   const pem = identity && {
     key: Buffer.from(identity.key.export({ type: 'pkcs8', format: 'pem' })),
-    chain: Buffer.from(identity.svid.certChain.map((der) => toPem(der)).join('')),
+    chain: Buffer.from(formatPemCertificates(identity.svid.certChain)),
   }
   const tls = credentials.createSsl(roots, pem?.key ?? null, pem?.chain ?? null, {
     checkServerIdentity: (_host, certificate) => {

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { RateLimiter } from '@countersign/limits'
-import { type BundleSet, parseCertificate, verifyX509Svid } from '@countersign/spiffe'
+import { type BundleSet, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
 import { WorkloadsService } from '@countersign/spiffe/protocol/countersign-agent'
 import { HealthService } from '@countersign/spiffe/protocol/health'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
@@ -10,6 +10,7 @@ import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
+import { createOwnSvid } from '../certificate-authorities/own-svid.ts'
 import { agentService } from './agent-service.ts'
 import { bundleService } from './bundle-service.ts'
 import type { NodeApiContext, SvidLifetimes } from './context.ts'
@@ -18,7 +19,6 @@ import { healthService } from './health-service.ts'
 import type { NodePeer } from './node-connection.ts'
 import { createNodeLimits, type NodeLimitSettings, noNodeLimits } from './node-limits.ts'
 import { type ConnectionBounds, createNodeListener } from './node-listener.ts'
-import { createOwnSvid } from './serving-identity.ts'
 import { svidService } from './svid-service.ts'
 import { workloadsService } from './workloads-service.ts'
 
@@ -50,9 +50,6 @@ export interface NodeApi {
 }
 
 const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
-const lookMilliseconds = 1_000
-/** After a failure */
-const restMilliseconds = 10_000
 const graceMilliseconds = 10_000
 
 /**
@@ -93,21 +90,16 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   const agents = createRpcServer(context, agentBounds(options.connectionMilliseconds ?? 180_000))
   const strangers = createRpcServer(context, strangerBounds)
   const listener = createNodeListener({
-    identity: ownSvid.identity,
+    identity: () => ({ ...ownSvid.current(), ca: ca.bundle().x509Authorities.map(({ der }) => toPem(der)) }),
     authenticate: (chain) =>
       authenticate(chain, { get: (name) => (name === trustDomain ? ca.bundle() : undefined) }, authority.now()),
     onConnection: (socket, { peer }) => (peer?.isAgent ? agents : strangers).inject(socket),
     ...(options.bounds && { bounds: options.bounds }),
   })
-  let restsUntil = 0
-  const renewIfDue = async () => {
-    try {
-      if (await ownSvid.renewIfDue()) listener.renewIdentity()
-    } catch (error) {
-      restsUntil = performance.now() + restMilliseconds
-      onError("renewing the server's own SVID", error)
-    }
-  }
+  const stopRenewing = ownSvid.follow(
+    () => listener.renewIdentity(),
+    (error) => onError("renewing the server's own SVID", error),
+  )
   let trusted = authoritiesOf(ca)
   const stopFollowing = ca.onChange(() => {
     listener.renewIdentity()
@@ -115,12 +107,7 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     trusted = authoritiesOf(ca)
     // What came beside the others takes nobody's trust away.
     if (before.some((authority) => !trusted.includes(authority))) void listener.authenticateAgain()
-    void renewIfDue()
   })
-  const looking = setInterval(() => {
-    if (performance.now() >= restsUntil) void renewIfDue()
-  }, lookMilliseconds)
-  looking.unref()
   try {
     const { address, port } = await listener.listen(options.host, options.port)
     return {
@@ -140,7 +127,7 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
   }
 
   async function close(): Promise<void> {
-    clearInterval(looking)
+    stopRenewing()
     stopFollowing()
     for (const rpc of [agents, strangers]) rpc.drain(graceMilliseconds)
     await listener.stopListening()

@@ -1,4 +1,4 @@
-import { constants, type KeyObject } from 'node:crypto'
+import { constants } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
@@ -7,11 +7,12 @@ import { type NodeConnection, type NodePeer, nameSocket, presentedChain } from '
 
 /** What the server shows of itself, and by whom it wants others' certificates signed. */
 export interface ServingIdentity {
-  key: KeyObject
   /** PEM, leaf first, without the root */
-  certificatesPem: string
+  cert: string
   /** PEM */
-  authoritiesPem: readonly string[]
+  key: string
+  /** PEM */
+  ca: readonly string[]
 }
 
 export interface NodeListenerOptions {
@@ -209,14 +210,8 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
 }
 
 /** Tickets would let a session outlive the certificates that both sides have shown. */
-function secureContext({ key, certificatesPem, authoritiesPem }: ServingIdentity): SecureContextOptions & TlsOptions {
-  return {
-    key: key.export({ type: 'pkcs8', format: 'pem' }),
-    cert: certificatesPem,
-    ca: [...authoritiesPem],
-    minVersion: 'TLSv1.2',
-    secureOptions: constants.SSL_OP_NO_TICKET,
-  }
+function secureContext({ cert, key, ca }: ServingIdentity): SecureContextOptions & TlsOptions {
+  return { cert, key, ca: [...ca], minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET }
 }
 
 function addressOf(socket: Socket): string {

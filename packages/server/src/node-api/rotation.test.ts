@@ -1,7 +1,7 @@
-import { parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
+import { formatPemCertificates, parseCertificate, verifyX509Svid } from '@countersign/spiffe'
 import { afterEach, expect, it } from 'vitest'
+import { activateAuthority } from '../certificate-authorities/activate-authority.ts'
 import {
-  activateAuthority,
   prepareAuthority,
   revokeAuthority,
   rotateAuthority,
@@ -24,7 +24,7 @@ afterEach(() => server?.close())
 
 const bundleOf = (client: TestAgent) => ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })
 const pemOf = ({ x509Authorities }: { x509Authorities: { asn1: Buffer }[] }) =>
-  Buffer.from(x509Authorities.map(({ asn1 }) => toPem(asn1)).join(''))
+  Buffer.from(formatPemCertificates(x509Authorities.map(({ asn1 }) => asn1)))
 
 it('changes CAs and JWT keys under load without one failed handshake or call', async () => {
   server = await startTestNodeServer()

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { type Certificate, parseCertificate, verifyX509Svid } from '@countersign/spiffe'
+import { createTestAuthority } from '@countersign/spiffe/testing'
 import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { rotateAuthority } from '../certificate-authorities/lifecycle.ts'
@@ -47,6 +49,20 @@ async function shown({ mtlsPort }: RunningServer): Promise<Certificate> {
   return parseCertificate(raw)
 }
 
+/** Whether a second connection takes up the session of the first. */
+async function isResumed({ mtlsPort }: RunningServer): Promise<boolean> {
+  const to = { port: mtlsPort!, host: '127.0.0.1', rejectUnauthorized: false, maxVersion: 'TLSv1.2' } as const
+  const first = connect(to)
+  await once(first, 'secureConnect')
+  const session = first.getSession()
+  first.destroy()
+  const second = connect({ ...to, ...(session && { session }) })
+  await once(second, 'secureConnect')
+  const isReused = second.isSessionReused()
+  second.destroy()
+  return isReused
+}
+
 describe('the listener for certificates', () => {
   const spiffe = async () => ({
     COUNTERSIGN_SPIFFE_TRUST_DOMAIN: 'example.org',
@@ -64,6 +80,21 @@ describe('the listener for certificates', () => {
     )
     await rotateAuthority('x509', authorities, { force: true })
     await expect.poll(async () => (await shown(running)).authorityKeyId === first.authorityKeyId).toBe(false)
+  })
+
+  it('resumes no session, also after its files have changed: a resumed one would not bring its chain', async () => {
+    const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
+    const use = async (commonName: string) => {
+      const { certificatePem, keyPem } = createTestAuthority('example.org').certificate({ commonName })
+      await writeFile(keyFile, keyPem)
+      await writeFile(certFile, certificatePem)
+    }
+    await use('first')
+    const running = await start({ COUNTERSIGN_MTLS_CERT_FILE: certFile, COUNTERSIGN_MTLS_KEY_FILE: keyFile })
+    expect(await isResumed(running)).toBe(false)
+    await use('second')
+    await expect.poll(async () => (await shown(running)).subject, { timeout: 20_000 }).toBe('CN=second')
+    expect(await isResumed(running)).toBe(false)
   })
 
   it('stands in the metadata with the port that it has', async () => {

@@ -2,10 +2,10 @@ import { parsePemCertificates } from '@countersign/spiffe'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Authority } from '../authority.ts'
+import { createOwnSvid, type OwnSvid } from '../certificate-authorities/own-svid.ts'
 import type { Config } from '../config/config-schema.ts'
 import type { MtlsOptions } from '../http/app.ts'
-import { type MtlsListener, type ServingCertificate, startMtlsListener } from '../http/mtls-listener.ts'
-import { makeOwnCertificate } from '../http/own-certificate.ts'
+import { type MtlsListener, startMtlsListener } from '../http/mtls-listener.ts'
 import { followTls, readTls, type TlsFiles } from '../http/tls.ts'
 import { followedFile } from './followed-file.ts'
 
@@ -54,14 +54,11 @@ export async function listenForCertificates(
 ): Promise<{ listener: MtlsListener; close(): Promise<void> }> {
   const mtls = config.mtls as MtlsConfig & { port: number }
   const files = filesOf(mtls, config)
-  const own = files ? undefined : createOwn(authority, config)
-  const certificate = files ? readTls(files) : own!.current()
-  const listener = await startMtlsListener({ app, certificate, host: mtls.host, port: mtls.port })
-  const stop = files
-    ? followTls(listener.server, files, (error) => {
-        if (error) logger.error(`the new certificate of mtls is not used, the old one stays: ${error.message}`)
-      })
-    : own!.follow(listener, logger)
+  const source = files ? certificateFiles(files) : await createOwn(authority, config)
+  const listener = await startMtlsListener({ app, certificate: source.current(), host: mtls.host, port: mtls.port })
+  const stop = source.follow(listener.renew, (error) =>
+    logger.error({ err: error }, 'the certificate of mtls cannot be renewed, the old one stays'),
+  )
   return {
     listener,
     async close() {
@@ -76,9 +73,11 @@ function filesOf(mtls: MtlsConfig, { tls }: Config): TlsFiles | undefined {
   return certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined
 }
 
-const lookMilliseconds = 5_000
+function certificateFiles(files: TlsFiles): OwnSvid {
+  return { current: () => readTls(files), follow: (onRenewed, onError) => followTls(files, onRenewed, onError) }
+}
 
-function createOwn(authority: Authority, config: Config) {
+function createOwn(authority: Authority, config: Config): Promise<OwnSvid> {
   const { workloadIdentity } = authority
   if (!workloadIdentity || !config.spiffe) {
     throw new Error(
@@ -86,30 +85,12 @@ function createOwn(authority: Authority, config: Config) {
     )
   }
   const { hostname } = new URL(config.mtls?.base_url ?? config.issuer)
-  const lifetimeSeconds = config.spiffe.agent_svid_ttl
-  const make = () => makeOwnCertificate(workloadIdentity, { hostname, lifetimeSeconds, now: authority.now() })
-  let made = make()
-  return {
-    current: (): ServingCertificate => made.certificate,
-    follow(listener: MtlsListener, logger: Logger): () => void {
-      const renew = (always: boolean) => {
-        const now = authority.now()
-        // Before it is valid: the clock was ahead, and has been set right.
-        if (!always && now >= made.validFrom && now < made.renewAt) return
-        try {
-          made = make()
-          listener.renew(made.certificate)
-        } catch (error) {
-          logger.error({ err: error }, 'renewing the certificate of mtls failed')
-        }
-      }
-      const timer = setInterval(() => renew(false), lookMilliseconds)
-      timer.unref()
-      const forget = workloadIdentity.ca.onChange(() => renew(true))
-      return () => {
-        clearInterval(timer)
-        forget()
-      }
-    },
-  }
+  return createOwnSvid({
+    ...workloadIdentity,
+    lifetimeSeconds: config.spiffe.agent_svid_ttl,
+    // Clients come to it by the host's name; an address is none.
+    dnsNames: /^[a-z0-9.-]*[a-z][a-z0-9.-]*$/i.test(hostname) ? [hostname] : [],
+    audit: authority.audit,
+    now: authority.now,
+  })
 }

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import type { Server as HttpsServer } from 'node:https'
 import { Server as NetServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { createMemoryRateLimiter, type RateLimiter } from '@countersign/limits'
@@ -124,10 +125,13 @@ export async function startServer(
     listening = app.server
     if (tls) {
       closers.push(
-        followTls(app.server as never, tls, (error) =>
-          error
-            ? logger.error(`the new TLS certificate is not used, the old one stays: ${error.message}`)
-            : logger.info('TLS certificate reloaded'),
+        followTls(
+          tls,
+          (pair) => {
+            ;(app.server as unknown as HttpsServer).setSecureContext({ ...pair, minVersion: 'TLSv1.2' })
+            logger.info('TLS certificate reloaded')
+          },
+          (error) => logger.error(`the new TLS certificate is not used, the old one stays: ${error.message}`),
         ),
       )
     }

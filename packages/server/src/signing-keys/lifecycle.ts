@@ -1,7 +1,9 @@
 import { generateSigningKey, type SigningAlgorithm } from '@countersign/tokens'
 import type { Actor } from '../audit/event.ts'
 import type { AuditLog } from '../audit/log.ts'
+import { type MadeChange, recordIfChanged } from '../audit/record-if-changed.ts'
 import { Problem } from '../http/problem.ts'
+import { insertRevocation } from '../revocation/insert-revocation.ts'
 import type { MasterKey } from '../sealing/master-key.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../storage/store.ts'
@@ -35,9 +37,10 @@ export interface LifecycleContext {
 export async function ensureSigningKey(algorithm: SigningAlgorithm, context: LifecycleContext): Promise<void> {
   if (await activeKey(context.store.database, algorithm)) return
   const generated = await generateSigningKey(algorithm)
-  await changeKeys({ type: 'signing_key.created', target: generated.kid }, context, async (transaction) => {
-    if (await activeKey(transaction, algorithm)) return nothingToDo
+  await changeKeys(context, async (transaction) => {
+    if (await activeKey(transaction, algorithm)) return
     await insertKey(transaction, generated, 'active', context)
+    return { type: 'signing_key.created', target: generated.kid }
   })
 }
 
@@ -53,21 +56,13 @@ export async function rotateSigningKey(
 ): Promise<string> {
   const spare = await generateSigningKey(algorithm)
   let kid = spare.kid
-  await changeKeys(
-    () => ({ ...actor, type: 'signing_key.rotated', target: kid }),
-    context,
-    async (transaction) => {
-      await refuseAnotherRetired(transaction, algorithm)
-      const next = await keyWithStatus(transaction, algorithm, 'next')
-      await retireActive(transaction, algorithm, context)
-      if (next) {
-        kid = next.kid
-        await setStatus(transaction, kid, { status: 'active', activated_at: context.now() })
-      } else {
-        await insertKey(transaction, spare, 'active', context)
-      }
-    },
-  )
+  await changeKeys(context, async (transaction) => {
+    await refuseAnotherRetired(transaction, algorithm)
+    const next = await keyWithStatus(transaction, algorithm, 'next')
+    await retireActive(transaction, algorithm, context)
+    kid = await activate(transaction, next, spare, context)
+    return { ...actor, type: 'signing_key.rotated', target: kid }
+  })
   return kid
 }
 
@@ -99,27 +94,15 @@ export async function revokeSigningKey(kid: string, context: LifecycleContext, a
   if (!row || row.status === 'revoked') return false
   const algorithm = row.algorithm as SigningAlgorithm
   const spare = await generateSigningKey(algorithm)
-  return changeKeys({ ...actor, type: 'signing_key.revoked', target: kid }, context, async (transaction) => {
+  return changeKeys(context, async (transaction) => {
     const current = await transaction.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
-    if (!current || current.status === 'revoked') return nothingToDo
+    if (!current || current.status === 'revoked') return
     await setStatus(transaction, kid, { status: 'revoked', revoked_at: context.now(), sealed_private_key: '' })
-    const revision = await announce(transaction, context.store, { kind: 'revocation', id: kid, at: context.now() })
-    await transaction
-      .insertInto('revocations')
-      .values({
-        revision,
-        kid,
-        jti: null,
-        client_id: null,
-        before: null,
-        audience: null,
-        expires_at: context.now() + retirementSeconds,
-      })
-      .execute()
-    if (current.status !== 'active') return
-    const next = await keyWithStatus(transaction, algorithm, 'next')
-    if (next) await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
-    else await insertKey(transaction, spare, 'active', context)
+    await insertRevocation(transaction, context, { kid, expires_at: context.now() + retirementSeconds })
+    if (current.status === 'active') {
+      await activate(transaction, await keyWithStatus(transaction, algorithm, 'next'), spare, context)
+    }
+    return { ...actor, type: 'signing_key.revoked', target: kid }
   })
 }
 
@@ -142,20 +125,22 @@ export async function tendSigningKeys(context: LifecycleContext): Promise<void> 
 
 async function publishNext(algorithm: SigningAlgorithm, context: LifecycleContext): Promise<void> {
   const generated = await generateSigningKey(algorithm)
-  await changeKeys({ type: 'signing_key.published', target: generated.kid }, context, async (transaction) => {
-    if (await keyWithStatus(transaction, algorithm, 'next')) return nothingToDo
+  await changeKeys(context, async (transaction) => {
+    if (await keyWithStatus(transaction, algorithm, 'next')) return
     await insertKey(transaction, generated, 'next', context)
+    return { type: 'signing_key.published', target: generated.kid }
   })
 }
 
 /** Two replicas may both find that a rotation is due; only the first of them finds the key still active. */
 async function rotateIfStillActive(active: SigningKeyRow, context: LifecycleContext): Promise<void> {
   const algorithm = active.algorithm as SigningAlgorithm
-  await changeKeys({ type: 'signing_key.rotated', target: active.kid }, context, async (transaction) => {
+  await changeKeys(context, async (transaction) => {
     const next = await keyWithStatus(transaction, algorithm, 'next')
-    if ((await activeKey(transaction, algorithm))?.kid !== active.kid || !next) return nothingToDo
+    if ((await activeKey(transaction, algorithm))?.kid !== active.kid || !next) return
     await retireActive(transaction, algorithm, context)
     await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
+    return { type: 'signing_key.rotated', target: active.kid }
   })
 }
 
@@ -168,45 +153,30 @@ async function forgetRetired(context: LifecycleContext): Promise<void> {
     .where('retired_at', '<', before)
     .execute()
   for (const { kid } of due) {
-    await changeKeys({ type: 'signing_key.deleted', target: kid }, context, async (transaction) => {
+    await changeKeys(context, async (transaction) => {
       const { numDeletedRows } = await transaction
         .deleteFrom('signing_keys')
         .where('kid', '=', kid)
         .where('status', '=', 'retired')
         .executeTakeFirstOrThrow()
-      return numDeletedRows > 0n ? undefined : nothingToDo
+      return numDeletedRows > 0n ? { type: 'signing_key.deleted', target: kid } : undefined
     })
   }
 }
-
-/** What a change returns when another replica was first: then nothing is written, not even the audit event. */
-const nothingToDo = Symbol('nothing to do')
 
 /**
  * Takes the revision's row lock first, so that no two replicas change keys at the same time.
+ * @param change says what it did; nothing where another replica was first, and then nothing is written
  * @returns whether anything was changed
  */
-async function changeKeys(
-  fact: KeyFact | (() => KeyFact),
+function changeKeys(
   context: LifecycleContext,
-  change: (transaction: StoreTransaction) => Promise<unknown>,
+  change: (transaction: StoreTransaction) => Promise<MadeChange | undefined>,
 ): Promise<boolean> {
-  const told = () => ({ outcome: 'success' as const, ...(typeof fact === 'function' ? fact() : fact) })
-  try {
-    await context.audit.recordChange(told, async (transaction) => {
-      await announce(transaction, context.store, { kind: 'signing_key', id: '', at: context.now() })
-      if ((await change(transaction)) === nothingToDo) throw nothingToDo
-    })
-    return true
-  } catch (error) {
-    if (error === nothingToDo) return false
-    throw error
-  }
-}
-
-interface KeyFact extends Actor {
-  type: string
-  target: string
+  return recordIfChanged(context.audit, async (transaction) => {
+    await announce(transaction, context.store, { kind: 'signing_key', id: '', at: context.now() })
+    return change(transaction)
+  })
 }
 
 export function insertKey(
@@ -231,6 +201,18 @@ export function insertKey(
       revoked_at: null,
     })
     .execute()
+}
+
+/** The one that was published ahead, or else the spare one. @returns its kid */
+async function activate(
+  transaction: StoreTransaction,
+  next: SigningKeyRow | undefined,
+  spare: Awaited<ReturnType<typeof generateSigningKey>>,
+  context: LifecycleContext,
+): Promise<string> {
+  if (next) await setStatus(transaction, next.kid, { status: 'active', activated_at: context.now() })
+  else await insertKey(transaction, spare, 'active', context)
+  return next?.kid ?? spare.kid
 }
 
 function retireActive(transaction: StoreTransaction, algorithm: SigningAlgorithm, { now }: LifecycleContext) {

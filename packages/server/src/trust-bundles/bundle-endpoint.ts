@@ -1,7 +1,7 @@
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Authority } from '../authority.ts'
-import { createOwnSvid } from '../node-api/serving-identity.ts'
+import { createOwnSvid } from '../certificate-authorities/own-svid.ts'
 import { workloadIdentityOf } from '../workload-identity.ts'
 import { bundleDocuments } from './bundle-route.ts'
 
@@ -20,7 +20,6 @@ export interface BundleEndpointOptions {
   onError: (what: string, error: unknown) => void
 }
 
-const lookMilliseconds = 1_000
 const mostConnections = 256
 const longestHeaders = 8 * 1024
 
@@ -34,14 +33,11 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
   const { trustDomain, ca, issuanceIds } = workloadIdentityOf(authority)
   const { audit, now } = authority
   const own = await createOwnSvid({ trustDomain, ca, issuanceIds, lifetimeSeconds, audit, now })
-  const context = () => {
-    const { certificatesPem: cert, key } = own.identity()
-    return { cert, key: key.export({ format: 'pem', type: 'pkcs8' }) as string, minVersion: 'TLSv1.2' as const }
-  }
   const documentOf = bundleDocuments()
   const server = createServer(
     {
-      ...context(),
+      ...own.current(),
+      minVersion: 'TLSv1.2',
       maxHeaderSize: longestHeaders,
       requestTimeout: 10_000,
       headersTimeout: 10_000,
@@ -57,20 +53,10 @@ export async function startBundleEndpoint(options: BundleEndpointOptions): Promi
     },
   )
   server.maxConnections = mostConnections
-  const renewIfDue = async () => {
-    try {
-      if (await own.renewIfDue()) server.setSecureContext(context())
-    } catch (error) {
-      onError("renewing the bundle endpoint's SVID", error)
-    }
-  }
-  const stopFollowing = ca.onChange(() => void renewIfDue())
-  const looking = setInterval(() => void renewIfDue(), lookMilliseconds)
-  looking.unref()
-  const stop = () => {
-    clearInterval(looking)
-    stopFollowing()
-  }
+  const stop = own.follow(
+    (pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }),
+    (error) => onError("renewing the bundle endpoint's SVID", error),
+  )
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(options.port, options.host, () => resolve())

@@ -1,7 +1,7 @@
 import { createServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type Bundle, formatBundleDocument, toPem, type X509Svid } from '@countersign/spiffe'
+import { type Bundle, formatBundleDocument, formatPemCertificates, type X509Svid } from '@countersign/spiffe'
 import type { TestAuthority } from '@countersign/spiffe/testing'
 
 /** Another trust domain's bundle endpoint: a real HTTPS server, whose answer and certificate are in the test's hand. */
@@ -53,7 +53,7 @@ export async function startBundleServer(
 /** TLS options of a server that shows this SVID. */
 export function withSvid({ certificates, privateKey }: X509Svid): ServerOptions {
   return {
-    cert: certificates.map(({ der }) => toPem(der)).join(''),
+    cert: formatPemCertificates(certificates),
     key: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
   }
 }

@@ -1,6 +1,7 @@
 import { OutboundError } from '@countersign/outbound'
 import type { BundleSet } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
+import { recordIfChanged } from '../audit/record-if-changed.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Store } from '../storage/store.ts'
 import type { TrustBundleRow } from '../storage/workload-identity-tables.ts'
@@ -66,9 +67,6 @@ export async function refreshBundle(row: TrustBundleRow, context: RefreshContext
   }
 }
 
-/** What a change throws when the row is not the one that was fetched for any more: then nothing is written. */
-const overtaken = Symbol('overtaken')
-
 async function keep(row: TrustBundleRow, document: Buffer, context: RefreshContext): Promise<void> {
   const { store, audit, now } = context
   const seen = acceptBundle(row.trust_domain, document, row.bundle)
@@ -81,29 +79,23 @@ async function keep(row: TrustBundleRow, document: Buffer, context: RefreshConte
       .execute()
     return
   }
-  try {
-    await audit.recordChange(
-      { type: 'trust_bundle.updated', outcome: 'success', target: targetOf(row), detail: summaryOf(seen) },
-      async (transaction) => {
-        await announce(transaction, store, { kind: 'trust_bundle', id: row.trust_domain, at: now() })
-        const current = await transaction
-          .selectFrom('trust_bundles')
-          .selectAll()
-          .where('trust_domain', '=', row.trust_domain)
-          .executeTakeFirst()
-        if (current?.endpoint_url !== row.endpoint_url) throw overtaken
-        // Judged again: it may have been set by hand meanwhile.
-        const accepted = acceptBundle(row.trust_domain, document, current.bundle)
-        await transaction
-          .updateTable('trust_bundles')
-          .set({ ...fetched(accepted, now()), bundle: accepted.text, updated_at: now() })
-          .where('trust_domain', '=', row.trust_domain)
-          .execute()
-      },
-    )
-  } catch (error) {
-    if (error !== overtaken) throw error
-  }
+  await recordIfChanged(audit, async (transaction) => {
+    await announce(transaction, store, { kind: 'trust_bundle', id: row.trust_domain, at: now() })
+    const current = await transaction
+      .selectFrom('trust_bundles')
+      .selectAll()
+      .where('trust_domain', '=', row.trust_domain)
+      .executeTakeFirst()
+    if (current?.endpoint_url !== row.endpoint_url) return
+    // Judged again: it may have been set by hand meanwhile.
+    const accepted = acceptBundle(row.trust_domain, document, current.bundle)
+    await transaction
+      .updateTable('trust_bundles')
+      .set({ ...fetched(accepted, now()), bundle: accepted.text, updated_at: now() })
+      .where('trust_domain', '=', row.trust_domain)
+      .execute()
+    return { type: 'trust_bundle.updated', target: targetOf(row), detail: summaryOf(accepted) }
+  })
 }
 
 /** The columns that follow from a bundle that was accepted; when to look again is up to its publisher, within limits. */

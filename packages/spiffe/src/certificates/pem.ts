@@ -10,6 +10,11 @@ export function toPem(der: Uint8Array, label = 'CERTIFICATE'): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
+/** Certificates, or their DER, one after the other, as servers and files want a chain or a bundle; '' for none. */
+export function formatPemCertificates(certificates: readonly ({ readonly der: Uint8Array } | Uint8Array)[]): string {
+  return certificates.map((one) => toPem(one instanceof Uint8Array ? one : one.der)).join('')
+}
+
 /**
  * The certificates in PEM text, in their order; text around them and blocks with other labels are ignored. Throws
  * `invalid_certificate` where there is none, or one that cannot be read, or more than 1000.

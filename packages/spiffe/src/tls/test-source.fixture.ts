@@ -2,7 +2,7 @@ import { randomBytes, X509Certificate } from 'node:crypto'
 import type { AddressInfo, Server } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import type { Bundle } from '../bundles/bundle.ts'
-import { toPem } from '../certificates/pem.ts'
+import { formatPemCertificates, toPem } from '../certificates/pem.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
 import type { TestAuthority } from '../test-authority.ts'
 import type { TlsSource } from './tls-source.ts'
@@ -50,7 +50,7 @@ export function testSource(
 /** Certificate and key as node:tls takes them. */
 export function pemOf(svid: X509Svid): { cert: string; key: string } {
   return {
-    cert: svid.certificates.map(({ der }) => toPem(der)).join(''),
+    cert: formatPemCertificates(svid.certificates),
     key: svid.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
   }
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
-import { toPem } from '../certificates/pem.ts'
+import { formatPemCertificates, toPem } from '../certificates/pem.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
 import type { TlsSource } from './tls-source.ts'
 
@@ -69,7 +69,7 @@ export const shutOptions: SecureContextOptions = {
 
 function identityOf(svid: X509Svid): SecureContextOptions {
   return {
-    cert: svid.certificates.map(({ der }) => toPem(der)).join(''),
+    cert: formatPemCertificates(svid.certificates),
     key: svid.privateKey.export({ format: 'pem', type: 'pkcs8' }),
   }
 }

@@ -85,7 +85,7 @@ describe('a thousand SVIDs that were issued together', () => {
         throw new Error('away')
       },
       clock,
-      random: () => 0,
+      random: () => 1,
       log: silentLog,
       prefetch: 1_000,
     })

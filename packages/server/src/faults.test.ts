@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createPublicKey } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
@@ -13,6 +12,7 @@ import { verifyChains } from './audit/verify.ts'
 import { generateMasterKey } from './sealing/master-key.ts'
 import { basic, readAnswer, startTestServer, type TestClient, type TestServer } from './server.fixture.ts'
 import { spawnServer } from './server-process.fixture.ts'
+import { mountSmallDisk } from './small-disk.fixture.ts'
 
 const cleanups: (() => void | Promise<void>)[] = []
 afterEach(async () => {
@@ -110,18 +110,14 @@ async function loadUntilItDies(url: string, client: TestClient, answered: Set<st
   agent.destroy()
 }
 
-const small = mountSmall()
-afterAll(() => {
-  if (typeof small !== 'string') return
-  execFileSync('umount', ['-l', small])
-  rmSync(small, { recursive: true, force: true })
-})
+const small = mountSmallDisk()
+afterAll(() => small.unmount())
 
 describe('a full disk', () => {
-  it.skipIf(typeof small !== 'string')(
-    `stops issuing with 503, goes on with keys and introspection, and issues again when there is room${typeof small === 'string' ? '' : ` (left out: ${small.why})`}`,
+  it.skipIf(small.path === '')(
+    `stops issuing with 503, goes on with keys and introspection, and issues again when there is room${small.leftOut}`,
     async () => {
-      const path = small as string
+      const { path } = small
       const server = await startTestServer({
         databaseUrl: `sqlite:${join(path, 'server.db')}`,
         masterKey: generateMasterKey(),
@@ -145,7 +141,7 @@ describe('a full disk', () => {
       // What cannot be recorded is not revoked either, and says so.
       expect((await server.post('/oauth/revoke', { token: live }, client)).status).toBe(503)
 
-      execFileSync('mount', ['-o', 'remount,size=32m', path])
+      small.grow()
       answered.add(parseJwt(await server.token(client)).claims.jti as string)
       expect((await server.post('/oauth/revoke', { token: live }, client)).status).toBe(200)
       expect((await server.post('/oauth/introspect', { token: live }, client)).json.active).toBe(false)
@@ -167,18 +163,6 @@ async function issueUntilFull(server: TestServer, client: TestClient, answered: 
   }
   expect(refused).toHaveLength(10)
   return refused
-}
-
-function mountSmall(): string | { why: string } {
-  if (process.getuid?.() !== 0) return { why: 'mounting a small disk needs root' }
-  const path = mkdtempSync(join(tmpdir(), 'countersign-small-'))
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', path], { stdio: 'pipe' })
-  } catch {
-    rmSync(path, { recursive: true, force: true })
-    return { why: 'tmpfs cannot be mounted here' }
-  }
-  return path
 }
 
 describe('a database that somebody else has locked', () => {

@@ -19,8 +19,10 @@ import { nodeAttestorFor } from './node-attestation/node-attestors.ts'
 import { createCallPeers } from './peer/peer-of-call.ts'
 import { mayLookAtPrograms } from './process/capabilities.ts'
 import { createProcessWatch } from './process/process-watch.ts'
+import { quietLog } from './quiet-log.ts'
 import { secretDiscovery } from './sds/secret-discovery.ts'
 import { ServerLink } from './server-connection/server-link.ts'
+import { limitCalls } from './sockets/call-limits.ts'
 import { serveWorkloadSocket } from './sockets/workload-socket.ts'
 import { issueX509Svids } from './svids/issue-x509-svids.ts'
 import { JwtSvidCache } from './svids/jwt-svid-cache.ts'
@@ -59,6 +61,12 @@ export interface Agent {
   stop(): Promise<void>
 }
 
+/** Room for a JWT-SVID to validate, or as many audiences as there may be. */
+const largestRequest = 96 * 1024
+
+/** Open at once on the workloads' socket: half of them by one user. */
+const mostCalls = 4_000
+
 /** What was not told yet is told before the agent ends, if the server is there. */
 const lastReportMilliseconds = 2_000
 
@@ -74,6 +82,7 @@ export function createAgent(options: AgentOptions): Agent {
   const clock = options.clock ?? systemClock
   const random = options.random ?? Math.random
   const log = options.log ?? silentLog
+  const workloadLog = quietLog(log, clock)
   const { trustDomain, server: address } = options
   const removed = Promise.withResolvers<AgentError>()
 
@@ -161,13 +170,17 @@ export function createAgent(options: AgentOptions): Agent {
     reports.ended(entryId, held, reason)
   }
 
-  const grpc = new Server({ 'grpc.max_receive_message_length': 256 * 1024, 'grpc.max_concurrent_streams': 100 })
   const peers = createCallPeers()
+  const grpc = new Server({
+    'grpc.max_receive_message_length': largestRequest,
+    'grpc.max_concurrent_streams': 100,
+    interceptors: [limitCalls(mostCalls, (call) => peers.of(call).uid)],
+  })
   grpc.addService(
     SpiffeWorkloadAPIService,
-    workloadApi({ identities, jwtSvids, bundles, trustDomain, peers, clock, log }),
+    workloadApi({ identities, jwtSvids, bundles, trustDomain, peers, clock, log: workloadLog }),
   )
-  grpc.addService(SecretDiscoveryServiceService, secretDiscovery({ identities, peers, clock, log }))
+  grpc.addService(SecretDiscoveryServiceService, secretDiscovery({ identities, peers, clock, log: workloadLog }))
   const isServing = () => synchronizer.lastSuccess !== undefined && identity.isValid
   grpc.addService(
     HealthService,
@@ -196,7 +209,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function openSockets(): Promise<void> {
     if (options.dataDirectory) closers.push(await claimDataDirectory(options.dataDirectory, log))
-    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log }))
+    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log: workloadLog }))
     if (options.adminSocket === undefined) return
     const explain = (pid: number) => explainProcess(pid, { identities, svids })
     closers.push(await serveAdminSocket(options.adminSocket, { status, explain }))

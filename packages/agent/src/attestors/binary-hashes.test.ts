@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createBinaryHashes } from './binary-hashes.ts'
+import { writeMapped } from './mapped-memory.fixture.ts'
 
 const sha256 = (content: string) => createHash('sha256').update(content).digest('hex')
 
@@ -15,7 +16,12 @@ describe('createBinaryHashes', () => {
     file = join(folder, 'file')
     writeFileSync(file, 'one')
   })
-  afterEach(() => rmSync(folder, { recursive: true }))
+  afterEach(() => {
+    vi.useRealTimers()
+    rmSync(folder, { recursive: true })
+  })
+  /** Lets the time pass for which a file that was changed is not remembered. */
+  const settle = () => vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 5_000 })
 
   it('hashes a file anew when it changed, even where its time and size were put back', async () => {
     const hashes = createBinaryHashes()
@@ -31,12 +37,40 @@ describe('createBinaryHashes', () => {
   it('reads a file once for callers that come together, and not again later', async () => {
     const hashes = createBinaryHashes()
     truncateSync(file, 64 * 2 ** 20)
+    settle()
     const begin = performance.now()
     const [first] = await Promise.all(Array.from({ length: 20 }, () => hashes.of(file, 1)))
     const once = performance.now() - begin
     const again = performance.now()
     for (let count = 0; count < 20; count++) expect(await hashes.of(file, 2)).toBe(first)
     expect(performance.now() - again).toBeLessThan(once)
+  })
+
+  it('remembers nothing of a file that was changed a moment ago: a kernel may not tell its next change from that one', async () => {
+    const hashes = createBinaryHashes()
+    truncateSync(file, 64 * 2 ** 20)
+    const first = await timeOf(() => hashes.of(file, 1))
+    expect(await timeOf(() => hashes.of(file, 1))).toBeGreaterThan(first / 5)
+    const runner = {}
+    await hashes.of(file, 1, runner)
+    expect(await timeOf(() => hashes.of(file, 1, runner))).toBeLessThan(first / 5)
+  })
+
+  it.skipIf(!existsSync('/dev/shm'))('hashes a file on tmpfs anew for each process that runs it', async () => {
+    const shared = mkdtempSync('/dev/shm/hashes-')
+    try {
+      const program = join(shared, 'file')
+      writeFileSync(program, 'one')
+      settle()
+      const hashes = createBinaryHashes()
+      const before = statSync(program, { bigint: true }).ctimeNs
+      expect(await hashes.of(program, 1, {})).toBe(sha256('one'))
+      writeMapped(program, Buffer.from('two'))
+      expect(statSync(program, { bigint: true }).ctimeNs).toBe(before)
+      expect(await hashes.of(program, 1, {})).toBe(sha256('two'))
+    } finally {
+      rmSync(shared, { recursive: true })
+    }
   })
 
   it("does not let one user's large files hold up another user's", async () => {
@@ -64,3 +98,9 @@ describe('createBinaryHashes', () => {
     expect(await hashes.of(file, 1)).toBe(sha256('one'))
   })
 })
+
+async function timeOf(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now()
+  await work()
+  return performance.now() - begin
+}

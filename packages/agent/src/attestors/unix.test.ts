@@ -1,14 +1,26 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type Callers, startCallers, withoutRoot } from '../peer/callers.fixture.ts'
 import { peerOf } from '../peer/peer-of.ts'
 import { pinProcess, type WorkloadProcess } from '../process/workload-process.ts'
 import { createAccountNames } from './account-names.ts'
+import { writeMapped } from './mapped-memory.fixture.ts'
 import { runProgram, withoutUserNamespaces } from './programs.fixture.ts'
 import { createUnixAttestor } from './unix.ts'
 import { attestWorkload, type WorkloadAttestor } from './workload-attestor.ts'
@@ -91,6 +103,29 @@ describe('the unix attestor', () => {
     expect(values.filter((value) => value.startsWith('unix:path'))).toEqual([])
     expect(problems).toEqual([`${program} was deleted or replaced since it was started: no unix:path`])
   })
+
+  it.skipIf(!existsSync('/dev/shm'))(
+    'does not take a program for the approved one whose place it took without a trace',
+    async () => {
+      const folder = mkdtempSync('/dev/shm/approved-')
+      onTestFinished(() => rmSync(folder, { recursive: true }))
+      const program = join(folder, 'service')
+      const content = (byte: string) => Buffer.concat([readFileSync('/bin/sleep'), Buffer.alloc(4096, byte)])
+      writeFileSync(program, content('A'), { mode: 0o755 })
+      const attestor = createUnixAttestor()
+      const approved = `unix:sha256:${sha256(program)}`
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 5_000 })
+      onTestFinished(() => void vi.useRealTimers())
+      const first = await running(program)
+      expect((await attest(first.workload, attestor)).values).toContain(approved)
+      first.child.kill('SIGKILL')
+      await once(first.child, 'exit')
+      writeMapped(program, content('B'))
+      const second = await running(program)
+      expect((await attest(second.workload, attestor)).values).toContain(`unix:sha256:${sha256(program)}`)
+      expect((await attest(second.workload, attestor)).values).not.toContain(approved)
+    },
+  )
 
   it('hashes a binary that was deleted, and names no path for it', async () => {
     const program = copyOfSleep('service')

@@ -76,7 +76,7 @@ async function binaryValues(
       note(`${path} is a path in a file tree that the workload may have made itself: no unix:path`)
     }
     if (mount?.trustedContent) {
-      const hash = await hashes.of(executable.descriptorPath, process.uid).catch((error: Error) => {
+      const hash = await hashes.of(executable.descriptorPath, process.uid, process).catch((error: Error) => {
         note(`${path} cannot be hashed: ${error.message}`)
       })
       if (hash !== undefined) values.push(`sha256:${hash}`)

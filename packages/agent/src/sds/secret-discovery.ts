@@ -20,6 +20,7 @@ export interface SecretDiscoveryOptions {
 }
 
 const mostNames = 100
+const longestReason = 256
 
 /** Envoy's secret discovery service, version 3: what the Workload API says, as Envoy's secrets. */
 export function secretDiscovery(options: SecretDiscoveryOptions): SecretDiscoveryServiceServer {
@@ -90,7 +91,7 @@ function streamSecrets(
     if (request.errorDetail !== undefined) {
       const { pid } = process
       options.log.warn(
-        { pid, reason: request.errorDetail.message },
+        { pid, reason: request.errorDetail.message.slice(0, longestReason) },
         'Envoy refused the secrets it was sent and keeps its old ones',
       )
     }

@@ -4,9 +4,10 @@ import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import { peerOf } from '../peer/peer-of.ts'
 import type { CallPeers } from '../peer/peer-of-call.ts'
+import { Openings } from './openings.ts'
 import { listenOnSocketFile } from './socket-file.ts'
 
-/** Of all workloads together, and of one process: any local user may connect. */
+/** Of all workloads together, half of them of one user, and of one process: any local user may connect. */
 const mostConnections = 2_000
 const mostConnectionsOfOne = 100
 
@@ -27,6 +28,7 @@ export async function serveWorkloadSocket(
 ): Promise<() => Promise<void>> {
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const connections = new Map<number, number>()
+  const open = new Openings(mostConnections)
   const sockets = new Set<Socket>()
 
   const accept = (socket: Socket) => {
@@ -34,12 +36,13 @@ export async function serveWorkloadSocket(
     try {
       const process = peerOf(socket)
       const count = connections.get(process.pid) ?? 0
-      if (sockets.size >= mostConnections || count >= mostConnectionsOfOne)
-        throw new Error(`process ${process.pid} of user ${process.uid} opens too many connections`)
+      const release = count < mostConnectionsOfOne ? open.take(process.uid) : undefined
+      if (!release) throw new Error(`process ${process.pid} of user ${process.uid} opens too many connections`)
       connections.set(process.pid, count + 1)
       sockets.add(socket)
       socket.once('close', () => {
         sockets.delete(socket)
+        release()
         const left = (connections.get(process.pid) ?? 1) - 1
         if (left > 0) connections.set(process.pid, left)
         else connections.delete(process.pid)

@@ -29,6 +29,11 @@ const mostInOneCall = 400
 const mostRefusals = 100
 const gatherMilliseconds = 200
 const sameRefusalMilliseconds = 5 * 60_000
+/**
+ * Whoever fails a policy again and again, as another process each time, must neither fill the audit trail nor use up what
+ * the server lets this node have.
+ */
+const mostRefusalsAMinute = 300
 
 /**
  * Tells a Countersign server which identities ended and which workloads failed a policy. What cannot be told now is told
@@ -40,6 +45,7 @@ export class Reports {
   #ended: Ended[] = []
   #refused: RefusedWorkload[] = []
   readonly #toldRefusals = new Map<string, number>()
+  #refusalsOf = { minute: 0, count: 0 }
   #understood = true
   #sending: Promise<void> | undefined
   #pauseMilliseconds = 0
@@ -73,6 +79,10 @@ export class Reports {
     const now = this.#options.clock.now()
     const key = `${process} ${workload.entryId} ${workload.failures.join('\n')}`
     if ((this.#toldRefusals.get(key) ?? -Infinity) > now - sameRefusalMilliseconds) return
+    const minute = Math.floor(now / 60_000)
+    if (this.#refusalsOf.minute !== minute) this.#refusalsOf = { minute, count: 0 }
+    if (this.#refusalsOf.count >= mostRefusalsAMinute) return
+    this.#refusalsOf.count += 1
     this.#toldRefusals.delete(key)
     this.#toldRefusals.set(key, now)
     for (const [oldest] of this.#toldRefusals) {

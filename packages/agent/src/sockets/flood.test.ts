@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
+import { expect, it, onTestFinished } from 'vitest'
+import { me, testAgent, testServer } from '../agent.fixture.ts'
+import { withoutRoot } from '../peer/callers.fixture.ts'
+import { fakeEntry } from '../spire-server.fixture.ts'
+import { fetchX509 } from '../workload-client.fixture.ts'
+import { Openings } from './openings.ts'
+
+/** Children that each open a hundred connections as this user, and keep them; resolves with how many stayed open. */
+async function holdConnections(socket: string, uid: number, children: number): Promise<number> {
+  const code = `
+    process.setgroups([]); process.setgid(${uid}); process.setuid(${uid})
+    const open = new Set()
+    const next = (left) => {
+      if (left === 0) return setTimeout(() => console.log(open.size), 1000)
+      const socket = require('node:net').connect(${JSON.stringify(socket)})
+      socket.on('close', () => open.delete(socket))
+      // A full backlog says EAGAIN.
+      socket.on('error', () => setTimeout(next, 10, left))
+      socket.on('connect', () => (open.add(socket), next(left - 1)))
+    }
+    next(100)
+    process.stdin.resume()`
+  const counts = Array.from({ length: children }, async () => {
+    const child = spawn(process.execPath, ['-e', code], { stdio: ['pipe', 'pipe', 'inherit'] })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const [line] = await once(child.stdout, 'data')
+    return Number(line)
+  })
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+}
+
+it.skipIf(withoutRoot)(
+  'leaves room for others when the processes of one user open all the connections they can (needs root)',
+  async () => {
+    const server = await testServer()
+    server.entries = [fakeEntry('/web', [me])]
+    const { agent, socket, logged } = testAgent(server)
+    await agent.start()
+    expect(await holdConnections(socket, 12_345, 21)).toBe(1_000)
+    expect((await fetchX509(socket)).svids).toHaveLength(1)
+    expect(logged.filter((line) => line.includes('was refused')).length).toBeLessThanOrEqual(20)
+  },
+  60_000,
+)
+
+it('keeps no more messages that never end than calls may be open, however many connections they come over', async () => {
+  const server = await testServer()
+  server.entries = [fakeEntry('/web', [me])]
+  const { agent, socket } = testAgent(server)
+  await agent.start()
+  const sessions = Array.from({ length: 25 }, () => openSession(socket))
+  let refused = 0
+  const streams = sessions.flatMap((session) => Array.from({ length: 100 }, () => beginMessage(session)))
+  for (const stream of streams) stream.on('response', (headers) => (refused += headers['grpc-status'] === '8' ? 1 : 0))
+  await expect.poll(() => refused, { timeout: 20_000 }).toBe(500)
+  for (const session of sessions) session.destroy()
+  await expect.poll(async () => (await fetchX509(socket)).svids.length, { timeout: 10_000 }).toBe(1)
+}, 60_000)
+
+it('takes no message that is larger than any request of a workload', async () => {
+  const { agent, socket } = testAgent(await testServer())
+  await agent.start()
+  const session = openSession(socket)
+  const stream = beginMessage(session, 100 * 1024)
+  const [headers] = await once(stream, 'response')
+  expect(headers['grpc-status']).toBe('8')
+  session.destroy()
+})
+
+it('lets nobody take the last half from all others, and counts what ended no more', () => {
+  const open = new Openings(4)
+  const releases = [open.take(1), open.take(1)]
+  expect(open.take(1)).toBeUndefined()
+  const other = [open.take(2), open.take(3)]
+  expect(open.take(4)).toBeUndefined()
+  releases[0]?.()
+  expect(open.take(1)).toBeDefined()
+  other[0]?.()
+  expect(open.take(1)).toBeUndefined()
+  expect(open.take(2)).toBeDefined()
+})
+
+function openSession(socket: string): ClientHttp2Session {
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) })
+  session.on('error', () => {})
+  onTestFinished(() => session.destroy())
+  return session
+}
+
+/** A call whose message has so many bytes, of which the last never comes. */
+function beginMessage(session: ClientHttp2Session, bytes = 90_000): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/SpiffeWorkloadAPI/FetchX509SVID',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'workload.spiffe.io': 'true',
+  })
+  stream.on('error', () => {})
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(bytes, 1)
+  stream.write(head)
+  stream.write(Buffer.alloc(bytes - 1))
+  return stream
+}

@@ -23,7 +23,8 @@ export interface Pod {
 /** What the kubelet says of a pod and the container in it that a process runs in, as selectors with SPIRE's texts. */
 export function podSelectors(pod: Pod, container: Container): Selector[] {
   const values = [
-    `sa:${pod.serviceAccount}`,
+    // Static pods have none.
+    ...(pod.serviceAccount === '' ? [] : [`sa:${pod.serviceAccount}`]),
     `ns:${pod.namespace}`,
     `node-name:${pod.nodeName}`,
     `pod-uid:${pod.uid}`,

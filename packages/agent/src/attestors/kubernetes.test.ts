@@ -140,6 +140,16 @@ describe('the k8s attestor', () => {
     await expect(attestor.attest(workload, () => {})).rejects.toThrow(/ended before/)
   })
 
+  it('gives an ephemeral container nothing of its pod, at once', async () => {
+    const ephemeral = [
+      { name: 'debug', containerID: `containerd://${id}`, image: 'busybox', imageID: 'busybox@sha256:cc' },
+    ]
+    pods = [{ ...pod('containerd://other'), status: { ephemeralContainerStatuses: ephemeral } }]
+    const kubelet = await startKubelet()
+    await expect(attest({ kubelet, waitMilliseconds: 60_000 })).rejects.toThrow(/ephemeral/)
+    expect(asked).toHaveLength(1)
+  })
+
   it('takes no pod for the one that the control group names because a container has the same id', async () => {
     pods = [{ ...pod(), metadata: { ...pod().metadata, uid: 'another' } }]
     await expect(attest({ kubelet: await startKubelet() })).rejects.toThrow(/knows no running container/)

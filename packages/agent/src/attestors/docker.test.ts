@@ -63,6 +63,16 @@ describe('the docker attestor', () => {
     expect(asked).toEqual([])
   })
 
+  it('tells the operator of a container where the engine is not said to make any, and of nothing else', async () => {
+    const notes: string[] = []
+    const attestor = createDockerAttestor({ socket })
+    for (const path of [`/shops/${id}`, '/user.slice/app', `/kubepods/burstable/podx/${id}`]) {
+      expect(await attestor.attest(processIn(`0::${path}\n`), (problem) => notes.push(problem))).toEqual([])
+    }
+    expect(notes).toEqual([`/shops/${id} is not directly below one of control_group_parents`])
+    expect(asked).toEqual([])
+  })
+
   it('has nothing to say where labels, environment and image are not set', async () => {
     answer = (response) =>
       response.end(JSON.stringify({ ...inspected, Image: '', Config: { Labels: null, Env: null } }))

@@ -2,6 +2,8 @@ import { agreed, type ControlGroup, readControlGroups } from './control-groups.t
 import { type ContainerConfiguration, inspectContainer } from './docker-engine.ts'
 import type { Selector, WorkloadAttestor } from './workload-attestor.ts'
 
+const CONTAINER = /^(?:(?:docker|libpod)-([0-9a-f]{64})\.scope|([0-9a-f]{64}))$/
+
 export interface DockerAttestorOptions {
   /** The engine's socket. Default `/var/run/docker.sock`. */
   readonly socket?: string
@@ -21,10 +23,14 @@ export function createDockerAttestor(options: DockerAttestorOptions = {}): Workl
   )
   return {
     name: 'docker',
-    async attest(process) {
+    async attest(process, note) {
       const groups = await readControlGroups(process.procPath)
       const id = agreed(groups, (group) => containerOf(group, parents))
-      if (id === undefined) return []
+      if (id === undefined) {
+        const elsewhere = groups.find(looksLikeContainer)
+        if (elsewhere !== undefined) note(`${pathOf(elsewhere)} is not directly below one of control_group_parents`)
+        return []
+      }
       return selectorsOf(await inspectContainer(id, socket, options.timeoutMilliseconds ?? 5000))
     },
   }
@@ -40,10 +46,19 @@ export function containerOf(group: ControlGroup, parents: readonly (readonly str
     ? [0]
     : parents.filter((parent) => parent.every((name, depth) => segments[depth] === name)).map(({ length }) => length)
   for (const depth of depths) {
-    const id = /^(?:(?:docker|libpod)-([0-9a-f]{64})\.scope|([0-9a-f]{64}))$/.exec(segments[depth] ?? '')
+    const id = CONTAINER.exec(segments[depth] ?? '')
     if (id !== null) return id[1] ?? id[2]
   }
   return undefined
+}
+
+/** Worth a word to the operator, who may have set the engine's `cgroup-parent`; pods are the k8s attestor's. */
+function looksLikeContainer({ segments }: ControlGroup): boolean {
+  return segments.some((segment) => CONTAINER.test(segment)) && !segments.some((segment) => /kubepods/.test(segment))
+}
+
+function pathOf({ segments }: ControlGroup): string {
+  return `/${segments.join('/')}`
 }
 
 function selectorsOf(container: ContainerConfiguration): Selector[] {

@@ -7,6 +7,11 @@ import { readJson } from './read-json.ts'
 export interface KubeletOptions {
   /** The node's name or address. Default `127.0.0.1`, which needs the node's network. */
   readonly host?: string
+  /**
+   * The name in the kubelet's certificate. Default: `host`. A certificate that a kubelet signed itself has the node's name
+   * alone.
+   */
+  readonly serverName?: string
   /** Default 10250. */
   readonly port?: number
   /** The kubelet's plain HTTP port (usually 10255) instead; nothing proves then that a kubelet answers. */
@@ -30,6 +35,10 @@ export interface Kubelet {
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 const MAX_ANSWER_BYTES = 64 * 2 ** 20
+const cures: Readonly<Record<number, string>> = {
+  401: 'it does not accept the token or client certificate',
+  403: 'whose token this is may not get nodes/pods (before Kubernetes 1.33: nodes/proxy)',
+}
 
 /** Lists a node's pods; callers that come together share one request. */
 export function createKubelet(options: KubeletOptions, refreshMilliseconds: number): Kubelet {
@@ -56,15 +65,18 @@ async function fetchPods(options: KubeletOptions): Promise<readonly Pod[]> {
     options.readOnlyPort === undefined
       ? httpsRequest({ host, port, path: '/pods', agent: false, ...(await credentials(options)) })
       : httpRequest({ host, port, path: '/pods', agent: false })
-  const limits = { maxBytes: MAX_ANSWER_BYTES, timeoutMilliseconds: options.timeoutMilliseconds ?? 10_000 }
+  const limits = { maxBytes: MAX_ANSWER_BYTES, timeoutMilliseconds: options.timeoutMilliseconds ?? 10_000, cures }
   return parsePodList(await readJson(request, `the kubelet at ${host}:${port}`, limits))
 }
 
 async function credentials(options: KubeletOptions) {
   const insecure = options.insecureSkipVerify === true
-  const trust = insecure
-    ? { rejectUnauthorized: false }
-    : { ca: await readFile(options.caFile ?? `${SERVICE_ACCOUNT}/ca.crt`) }
+  const trust = {
+    ...(options.serverName !== undefined && { servername: options.serverName }),
+    ...(insecure
+      ? { rejectUnauthorized: false }
+      : { ca: await readFile(options.caFile ?? `${SERVICE_ACCOUNT}/ca.crt`) }),
+  }
   if (options.certificateFile !== undefined && options.keyFile !== undefined) {
     return { ...trust, cert: await readFile(options.certificateFile), key: await readFile(options.keyFile) }
   }

@@ -140,6 +140,16 @@ describe('the k8s attestor', () => {
     await expect(attestor.attest(workload, () => {})).rejects.toThrow(/ended before/)
   })
 
+  it('gives an ephemeral container nothing of its pod, at once', async () => {
+    const ephemeral = [
+      { name: 'debug', containerID: `containerd://${id}`, image: 'busybox', imageID: 'busybox@sha256:cc' },
+    ]
+    pods = [{ ...pod('containerd://other'), status: { ephemeralContainerStatuses: ephemeral } }]
+    const kubelet = await startKubelet()
+    await expect(attest({ kubelet, waitMilliseconds: 60_000 })).rejects.toThrow(/ephemeral/)
+    expect(asked).toHaveLength(1)
+  })
+
   it('takes no pod for the one that the control group names because a container has the same id', async () => {
     pods = [{ ...pod(), metadata: { ...pod().metadata, uid: 'another' } }]
     await expect(attest({ kubelet: await startKubelet() })).rejects.toThrow(/knows no running container/)
@@ -192,8 +202,25 @@ describe('the k8s attestor', () => {
     expect(asked).toHaveLength(1)
   })
 
+  it('knows a kubelet by the name in its certificate, wherever it is reached', async () => {
+    const kubelet = { ...(await startKubelet()), host: '127.0.0.1' }
+    await expect(attest({ kubelet: { ...kubelet, serverName: 'node-2' } })).rejects.toThrow(/cannot be asked/)
+    expect(asked).toEqual([])
+    await attest({ kubelet: { ...kubelet, serverName: 'localhost' } })
+    expect(asked).toHaveLength(1)
+  })
+
+  it('names no service account for a static pod, which has none', async () => {
+    pods = [{ ...pod(), spec: { nodeName: 'node-1' } }]
+    const selectors = await attest({ kubelet: await startKubelet() })
+    expect(selectors).toContain('k8s:ns:store')
+    expect(selectors.filter((selector) => selector.startsWith('k8s:sa'))).toEqual([])
+  })
+
   it.each<[string, (response: ServerResponse) => void, RegExp]>([
-    ['401', (response) => response.writeHead(401).end(), /it answered 401/],
+    ['401', (response) => response.writeHead(401).end(), /it answered 401: it does not accept the token/],
+    ['403', (response) => response.writeHead(403).end('Forbidden'), /it answered 403: .* may not get nodes\/pods/],
+    ['500', (response) => response.writeHead(500).end(), /it answered 500$/],
     ['what is not JSON', (response) => response.end('nonsense'), /cannot be asked/],
     ['null', (response) => response.end('null'), /knows no running container/],
     ['what is no list', (response) => response.end('{"items":{"0":1}}'), /knows no running container/],

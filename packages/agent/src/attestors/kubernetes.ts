@@ -37,8 +37,11 @@ export function createKubernetesAttestor(options: KubernetesAttestorOptions = {}
   async function waitForSelectors(process: WorkloadProcess, podUid: string, containerId: string) {
     const giveUpAt = performance.now() + (options.waitMilliseconds ?? 30_000)
     while (true) {
-      const known = findContainer(await kubelet.pods(), podUid, containerId)
+      const pods = await kubelet.pods()
+      const known = findContainer(pods, podUid, containerId)
       if (known !== undefined) return podSelectors(known.pod, known.container)
+      if (pods.some(({ ephemeralContainers }) => ephemeralContainers.some(({ id }) => id === containerId)))
+        throw new Error(`container ${containerId} is an ephemeral one, for debugging, and has nothing of its pod`)
       if (performance.now() >= giveUpAt) throw new Error(`the kubelet knows no running container ${containerId}`)
       if (!process.isAlive()) throw new Error(`process ${process.pid} ended before the kubelet knew its container`)
       await sleep(options.refreshMilliseconds ?? 500, undefined, { ref: false })

@@ -18,12 +18,15 @@ export interface Pod {
   readonly owners: readonly { readonly kind: string; readonly name: string; readonly uid: string }[]
   readonly containers: readonly Container[]
   readonly initContainers: readonly Container[]
+  /** Whoever may debug the pod adds these; they are not what the pod was made to run. */
+  readonly ephemeralContainers: readonly Container[]
 }
 
 /** What the kubelet says of a pod and the container in it that a process runs in, as selectors with SPIRE's texts. */
 export function podSelectors(pod: Pod, container: Container): Selector[] {
   const values = [
-    `sa:${pod.serviceAccount}`,
+    // Static pods have none.
+    ...(pod.serviceAccount === '' ? [] : [`sa:${pod.serviceAccount}`]),
     `ns:${pod.namespace}`,
     `node-name:${pod.nodeName}`,
     `pod-uid:${pod.uid}`,
@@ -67,6 +70,7 @@ export function parsePodList(answer: unknown): Pod[] {
       })),
       containers: list(status, 'containerStatuses').map(parseContainer),
       initContainers: list(status, 'initContainerStatuses').map(parseContainer),
+      ephemeralContainers: list(status, 'ephemeralContainerStatuses').map(parseContainer),
     }
   })
 }

@@ -3,12 +3,13 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 /**
  * Sends a request that has no body and reads the JSON of its answer.
  *
+ * @param limits.cures what to say of other statuses
  * @throws Error naming `who`, for any other status than 200, what is too large, too slow, or not JSON
  */
 export async function readJson(
   request: ClientRequest,
   who: string,
-  limits: { maxBytes: number; timeoutMilliseconds: number },
+  limits: { maxBytes: number; timeoutMilliseconds: number; cures?: Readonly<Record<number, string>> },
 ): Promise<unknown> {
   let tooSlow: string | undefined
   const timer = setTimeout(() => {
@@ -21,7 +22,11 @@ export async function readJson(
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve).once('error', reject).end()
     })
-    if (response.statusCode !== 200) throw new Error(`it answered ${response.statusCode}`)
+    const { statusCode = 0 } = response
+    if (statusCode !== 200) {
+      const cure = limits.cures?.[statusCode]
+      throw new Error(`it answered ${statusCode}${cure === undefined ? '' : `: ${cure}`}`)
+    }
     const chunks: Buffer[] = []
     let bytes = 0
     for await (const chunk of response as AsyncIterable<Buffer>) {

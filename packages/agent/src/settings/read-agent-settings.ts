@@ -187,6 +187,7 @@ function kubernetesAttestor(settings: Settings): WorkloadAttestor {
     ...defined('controlGroupRoot', settings.text('attestors.k8s.control_group_root')),
     kubelet: {
       ...defined('host', settings.text(name('host'))),
+      ...defined('serverName', settings.text(name('server_name'))),
       ...defined('port', settings.number(name('port'), 1, 65_535)),
       ...defined('readOnlyPort', settings.number(name('read_only_port'), 1, 65_535)),
       ...defined('caFile', settings.text(name('ca_file'))),

@@ -42,6 +42,7 @@ export const agentSettings: readonly Setting[] = [
   setting('attestors.k8s.enabled', 'switch', 'selectors k8s:*'),
   setting('attestors.k8s.control_group_root', 'text', 'the control group that holds kubepods'),
   setting('attestors.k8s.kubelet.host', 'text', "the node's name or address"),
+  setting('attestors.k8s.kubelet.server_name', 'text', "the name in the kubelet's certificate, if it is not host"),
   setting('attestors.k8s.kubelet.port', 'count', 'of the kubelet'),
   setting('attestors.k8s.kubelet.read_only_port', 'count', 'of the kubelet without TLS, instead'),
   setting('attestors.k8s.kubelet.ca_file', 'path', "what the kubelet's certificate is judged by"),

@@ -2,7 +2,8 @@ import { request } from 'node:http'
 import { CliError } from '../cli-error.ts'
 
 export const defaultAdminSocket = '/run/countersign/agent-admin.sock'
-const timeoutMilliseconds = 10_000
+/** Longer than the agent waits for a kubelet to know a container: what it has not found out is what one asks for. */
+const timeoutSeconds = 45
 const largestAnswer = 4 * 1024 * 1024
 
 /**
@@ -25,7 +26,7 @@ export async function askAgent<Answer>(socket: string | undefined, path: string)
 
 function get(socketPath: string, path: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: timeoutMilliseconds }, (response) => {
+    const asked = request({ socketPath, path, timeout: timeoutSeconds * 1_000 }, (response) => {
       let text = ''
       response.setEncoding('utf8')
       response.on('data', (part: string) => {
@@ -35,7 +36,7 @@ function get(socketPath: string, path: string): Promise<{ status: number; text: 
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
       response.on('error', reject)
     })
-    asked.on('timeout', () => asked.destroy(new Error('it did not answer in 10 seconds')))
+    asked.on('timeout', () => asked.destroy(new Error(`it did not answer in ${timeoutSeconds} seconds`)))
     asked.on('error', reject)
     asked.end()
   })

@@ -109,7 +109,8 @@ async function attest(
   } catch (error) {
     const refusal = error instanceof AttestationError ? refusalOf(error) : error
     if (refusal instanceof RpcError) {
-      const reason = (error as Error).message
+      const detail = error instanceof AttestationError ? error.detail : undefined
+      const reason = detail === undefined ? (error as Error).message : `${(error as Error).message}: ${detail}`
       const method = type.slice(0, longestType)
       await context.audit.record({ type: 'node.refused', outcome: 'failure', address, method, reason })
     }

@@ -145,7 +145,10 @@ describe('a node of a Kubernetes cluster', () => {
     const identity = await attestPod()
     expect(agentId(identity)).toBe('spiffe://example.org/spire/agent/k8s_psat/prod/node-1')
     expect(await entriesOf(identity)).toEqual([id])
-    expect(await refusal(attestPod('for.the.vault'))).toMatchObject({ code: 'PERMISSION_DENIED' })
+    const { code, message } = await refusal(attestPod('for.the.vault'))
+    expect(code).toBe('PERMISSION_DENIED')
+    expect(message).not.toContain('vault')
+    expect((await server.events('node.refused')).at(-1)?.reason).toContain('token audiences ["vault"] is invalid')
     expect(await entriesOf(identity)).toEqual([id])
   })
 

@@ -27,9 +27,16 @@ export type AttestationErrorCode = 'invalid' | 'denied' | 'unavailable'
 /** The message may go to the agent and into the log: it never holds what the agent sent. */
 export class AttestationError extends Error {
   readonly code: AttestationErrorCode
-  constructor(code: AttestationErrorCode, message: string, options?: ErrorOptions) {
+  /** What only the operator is told besides */
+  readonly detail: string | undefined
+  constructor(
+    code: AttestationErrorCode,
+    message: string,
+    options: ErrorOptions & { detail?: string | undefined } = {},
+  ) {
     super(message, options)
     this.name = 'AttestationError'
     this.code = code
+    this.detail = options.detail
   }
 }

@@ -8,6 +8,8 @@ const pod = { uid: 'pod-uid-1', nodeName: 'worker-1', hostIP: '10.0.0.1' }
 const extra = {
   'authentication.kubernetes.io/pod-name': ['agent-x7k2p'],
   'authentication.kubernetes.io/pod-uid': ['pod-uid-1'],
+  'authentication.kubernetes.io/node-name': ['worker-1'],
+  'authentication.kubernetes.io/node-uid': ['node-uid-1'],
 }
 const username = 'system:serviceaccount:countersign:agent'
 
@@ -84,6 +86,20 @@ describe('k8s_psat lets a node join', () => {
     expect(labels).toEqual(['agent_node_label:topology.kubernetes.io/zone:a', 'agent_pod_label:app:agent'])
   })
 
+  it('of a cluster that is too old to say on which node the token was made', async () => {
+    const { 'authentication.kubernetes.io/pod-name': name, 'authentication.kubernetes.io/pod-uid': uid } = extra
+    const old = { 'authentication.kubernetes.io/pod-name': name, 'authentication.kubernetes.io/pod-uid': uid }
+    kubernetes.tokens.set(token, { audiences: ['countersign-server'], username, extra: old })
+    expect((await attest()).id).toMatch(/node-uid-1$/)
+  })
+
+  it('whose pod is about to run, or to end', async () => {
+    for (const phase of ['Pending', 'Running', 'Unknown']) {
+      kubernetes.pods.set('countersign/agent-x7k2p', { ...pod, phase })
+      await expect(attest()).resolves.toBeDefined()
+    }
+  })
+
   it('with its own token read anew each time', async () => {
     writeFileSync(kubernetes.tokenFile, 'outdated')
     await expect(attest()).rejects.toEqual(code('unavailable'))
@@ -120,11 +136,35 @@ describe('k8s_psat refuses', () => {
       'a pod of that name that is another one',
       () => kubernetes.pods.set('countersign/agent-x7k2p', { ...pod, uid: 'b' }),
     ],
+    ['a pod that was evicted', () => kubernetes.pods.set('countersign/agent-x7k2p', { ...pod, phase: 'Failed' })],
+    ['a pod that is done', () => kubernetes.pods.set('countersign/agent-x7k2p', { ...pod, phase: 'Succeeded' })],
+    ['a token of a machine whose name another has now', () => kubernetes.nodes.set('worker-1', { uid: 'node-uid-2' })],
+    [
+      'a token of a machine that was not a node when it was made',
+      change({ extra: without('authentication.kubernetes.io/node-uid') }),
+    ],
+    [
+      'a token of another node',
+      change({ extra: { ...extra, 'authentication.kubernetes.io/node-name': ['worker-2'] } }),
+    ],
     ['a pod that runs nowhere yet', () => kubernetes.pods.set('countersign/agent-x7k2p', { uid: pod.uid })],
     ['a node that is gone', () => kubernetes.nodes.clear()],
   ])('%s', async (_what, prepare) => {
     prepare()
     await expect(attest()).rejects.toEqual(code('denied'))
+  })
+
+  it('a token, and tells the operator what the API server says of it, without the token', async () => {
+    change({ audiences: ['vault'] })()
+    await expect(attest()).rejects.toMatchObject({
+      message: 'the Kubernetes API server does not accept the token',
+      detail: expect.stringContaining('token audiences ["vault"] is invalid'),
+    })
+    const status = { error: `cannot parse ${token} ${'x'.repeat(10_000)}` }
+    kubernetes.broken = () => ({ status: 201, body: JSON.stringify({ status }) })
+    const { detail } = await attest().catch((thrown) => thrown)
+    expect(detail).toMatch(/^cannot parse … x+$/)
+    expect(detail.length).toBeLessThanOrEqual(500)
   })
 
   it('a token whose audience an old API server has not looked at', async () => {

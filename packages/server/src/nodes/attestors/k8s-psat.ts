@@ -87,18 +87,28 @@ const labels = z.record(z.string(), z.string()).optional()
 const pod = z.object({
   metadata: z.object({ uid, labels }),
   spec: z.object({ nodeName: objectName.optional() }),
-  status: z.object({ hostIP: z.string().max(64).optional() }).optional(),
+  status: z.object({ hostIP: z.string().max(64).optional(), phase: z.string().optional() }).optional(),
 })
+/** Phases of pods that never run again */
+const ended = new Set(['Succeeded', 'Failed'])
 const kubernetesNode = z.object({ metadata: z.object({ uid, labels }) })
 
-/** @throws AttestationError `denied` when the pod is gone or another one of its name */
-async function nodeOf({ namespace, podName, podUid }: TokenOwner, api: KubernetesApi) {
+/**
+ * The API server goes on accepting a token when the pod has ended, and when the pod's node is gone and another machine
+ * has taken its name; so both are looked at here.
+ * @throws AttestationError `denied` when the pod is gone, has ended or is another one of its name, and so the node
+ */
+async function nodeOf({ namespace, podName, podUid, node: made }: TokenOwner, api: KubernetesApi) {
   const found = await api.get(`/api/v1/namespaces/${namespace}/pods/${podName}`, pod)
   if (found?.metadata.uid !== podUid) throw denied('the pod that the token is bound to is gone')
+  if (ended.has(found.status?.phase ?? '')) throw denied('the pod that the token is bound to has ended')
   const name = found.spec.nodeName
   if (name === undefined) throw denied('the pod that the token is bound to runs nowhere')
   const node = await api.get(`/api/v1/nodes/${name}`, kubernetesNode)
   if (!node) throw denied('the node of the pod is gone')
+  if (made !== undefined && (made.name !== name || made.uid !== node.metadata.uid)) {
+    throw denied('the token was made on another node than the one that has its name now')
+  }
   return {
     name,
     uid: node.metadata.uid,

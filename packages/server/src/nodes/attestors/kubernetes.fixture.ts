@@ -11,7 +11,15 @@ export interface FakeToken {
   extra?: Record<string, string[]>
 }
 
-/** As much of a Kubernetes API server as a token review takes, over TLS. */
+export interface FakePod {
+  uid: string
+  nodeName?: string
+  hostIP?: string
+  phase?: string
+  labels?: Record<string, string>
+}
+
+/** As much of a Kubernetes API server as a token review takes, over TLS; it answers as 1.36 does (conformance/kubernetes). */
 export interface FakeKubernetes {
   url: string
   certificateAuthority: () => string
@@ -19,7 +27,7 @@ export interface FakeKubernetes {
   tokenFile: string
   tokens: Map<string, FakeToken>
   /** By `namespace/name` */
-  pods: Map<string, { uid: string; nodeName?: string; hostIP?: string; labels?: Record<string, string> }>
+  pods: Map<string, FakePod>
   nodes: Map<string, { uid: string; labels?: Record<string, string> }>
   /** Answers everything so, in place of itself */
   broken: ((path: string) => { status: number; body: string; hang?: boolean } | undefined) | undefined
@@ -62,7 +70,7 @@ export async function startKubernetes({ knowsAudiences = true } = {}): Promise<F
     const broken = fake.broken?.(path)
     if (broken?.hang) return
     const isOurs = request.headers.authorization === `Bearer ${ownToken}`
-    const answer = broken ?? (isOurs ? answerTo(fake, path, body, knowsAudiences) : { status: 401, body: '{}' })
+    const answer = broken ?? (isOurs ? answerTo(fake, path, body, knowsAudiences) : failure(401, 'Unauthorized'))
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.body)
   })
   return fake
@@ -70,25 +78,34 @@ export async function startKubernetes({ knowsAudiences = true } = {}): Promise<F
 
 function answerTo(fake: FakeKubernetes, path: string, body: string, knowsAudiences: boolean) {
   const found = (value: unknown, status = 200) =>
-    value === undefined ? { status: 404, body: '{"kind":"Status"}' } : { status, body: JSON.stringify(value) }
+    value === undefined ? failure(404, 'NotFound') : { status, body: JSON.stringify(value) }
   if (path === '/apis/authentication.k8s.io/v1/tokenreviews') {
     const { spec } = JSON.parse(body)
     const token = fake.tokens.get(spec.token)
     const audiences = token?.audiences.filter((each) => spec.audiences.includes(each)) ?? []
     // The real one leaves `authenticated` out where it says why.
     if (!token || (knowsAudiences && audiences.length === 0)) {
-      return found({ ...JSON.parse(body), status: { user: {}, error: 'token audiences are invalid' } }, 201)
+      const given = `token audiences ${JSON.stringify(token?.audiences)}`
+      const wanted = `is invalid for the target audiences ${JSON.stringify(spec.audiences)}`
+      const why = token ? `${given} ${wanted}` : 'service account token has been invalidated'
+      return found({ ...JSON.parse(body), status: { user: {}, error: `[invalid bearer token, ${why}]` } }, 201)
     }
-    const user = { username: token.username, uid: 'sa-uid', groups: [], extra: token.extra }
+    const groups = ['system:serviceaccounts', 'system:authenticated']
+    const extra = { 'authentication.kubernetes.io/credential-id': ['JTI=of the token'], ...token.extra }
+    const user = { username: token.username, uid: 'sa-uid', groups, extra }
     return found({ status: { authenticated: true, user, ...(knowsAudiences && { audiences }) } }, 201)
   }
   const [, namespace, podName] = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)$/.exec(path) ?? []
   if (podName) {
     const pod = fake.pods.get(`${namespace}/${podName}`)
-    const { uid, nodeName, hostIP, labels } = pod ?? {}
-    return found(pod && { kind: 'Pod', metadata: { uid, labels }, spec: { nodeName }, status: { hostIP } })
+    const { uid, nodeName, hostIP, phase = 'Running', labels } = pod ?? {}
+    return found(pod && { kind: 'Pod', metadata: { uid, labels }, spec: { nodeName }, status: { hostIP, phase } })
   }
   const [, nodeName = ''] = /^\/api\/v1\/nodes\/([^/]+)$/.exec(path) ?? []
   const node = fake.nodes.get(nodeName)
   return found(node && { kind: 'Node', metadata: node })
+}
+
+function failure(code: number, reason: string) {
+  return { status: code, body: JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', reason, code }) }
 }

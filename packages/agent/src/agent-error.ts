@@ -1,3 +1,5 @@
+import { connectionFailure } from './server-connection/connection-failure.ts'
+
 /**
  * What went wrong in the agent.
  * - `invalid_configuration`: a setting cannot be used, or is unsafe; nothing was started
@@ -24,5 +26,5 @@ export class AgentError extends Error {
 
 /** The message of whatever was thrown, for a log line. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return connectionFailure(error instanceof Error ? error.message : String(error))
 }

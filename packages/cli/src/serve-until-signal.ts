@@ -7,7 +7,7 @@ export async function serveUntilSignal(start: () => Promise<{ close(): Promise<v
   process.stdout.removeAllListeners('error')
   process.stdout.on('error', () => {})
   const { promise: told, resolve: tell } = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, tell)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => tell())
   const server = await Promise.race([start(), told])
   // What waits for others while it starts, as an agent does for its server, has nothing in flight to finish.
   if (server === undefined) process.exit(1)

@@ -55,14 +55,16 @@ export function pinProcess(peer: { pid: number; uid: number; gid: number }, proc
     isAlive,
     check() {
       checkCredentials(pinned)
-      if (executableIdentity(procPath) !== executable) throw otherProgram(pid)
+      // Of a process that has ended there is no program either.
+      const isSame = executableIdentity(procPath) === executable
       if (!isAlive()) throw endedBefore(pid)
+      if (!isSame) throw otherProgram(pid)
     },
     openExecutable() {
       const opened = openExecutable(procPath)
       if (opened.identity === executable) return opened
       opened.close()
-      throw otherProgram(pid)
+      throw isAlive() ? otherProgram(pid) : endedBefore(pid)
     },
   }
   pinned.check()
@@ -84,7 +86,7 @@ function checkCredentials({ pid, uid, gid, procPath }: WorkloadProcess): void {
 }
 
 function endedBefore(pid: number, cause?: unknown): WorkloadError {
-  return new WorkloadError('ended_process', `process ${pid} ended before it was attested`, cause)
+  return new WorkloadError('ended_process', `process ${pid} has ended`, cause)
 }
 
 function otherProgram(pid: number): WorkloadError {

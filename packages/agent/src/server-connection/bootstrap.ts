@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:tls'
 import { type Certificate, parseBundleDocument, parsePemCertificates } from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
-import { callDeadlineMilliseconds, peerChain, type ServerTrust, serverId } from './server-connection.ts'
+import { callDeadlineMilliseconds, peerChain, type ServerTrust, serverId, shownId } from './server-connection.ts'
 
 /** What a node that knows nothing yet judges the server by. */
 export type Bootstrap =
@@ -28,7 +28,10 @@ function readBundleFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new AgentError('invalid_configuration', `the bootstrap bundle ${path} cannot be read: ${reasonOf(error)}`)
+    throw new AgentError(
+      'invalid_configuration',
+      `the bootstrap bundle ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); get it where the server is administered: countersign bundle show --format pem > ${path}`,
+    )
   }
 }
 
@@ -67,7 +70,10 @@ function readAnchors(text: string, trustDomain: string, place: string): readonly
     if (anchors.length === 0) throw new Error('it holds no X.509 authority')
     return anchors
   } catch (error) {
-    throw new AgentError('invalid_configuration', `the bootstrap bundle ${place} cannot be used: ${reasonOf(error)}`)
+    throw new AgentError(
+      'invalid_configuration',
+      `the bootstrap bundle ${place} cannot be used: ${reasonOf(error)}; get it where the server is administered: countersign bundle show --format pem`,
+    )
   }
 }
 
@@ -81,12 +87,13 @@ function firstCertificateOf(server: { address: string; trustDomain: string }): P
       reject(new AgentError('unavailable', `the server at ${server.address} ${why}`))
     }
     socket.setTimeout(callDeadlineMilliseconds, () => fail('does not answer'))
-    socket.once('error', (error) => fail(`cannot be reached: ${error.message}`))
+    socket.once('error', (error) => fail(`cannot be reached: ${reasonOf(error)}`))
     socket.once('secureConnect', () => {
       try {
         const [leaf] = peerChain(socket.getPeerCertificate(true))
         const expected = serverId(server.trustDomain)
-        if (leaf?.uris.length !== 1 || leaf.uris[0] !== expected) return fail(`does not show the ID ${expected}`)
+        if (leaf?.uris.length !== 1 || leaf.uris[0] !== expected)
+          return fail(`shows ${shownId(leaf)}, not ${expected}; is the trust domain right?`)
         resolve(leaf)
         socket.destroy()
       } catch (error) {

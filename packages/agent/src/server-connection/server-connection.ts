@@ -184,9 +184,12 @@ function checkServer(peer: PeerCertificate, { trust, trustDomain, address, clock
     if (chain[0]?.der.equals(trust.pinned.der)) return
     throw new Error(`the server at ${address} shows another certificate than a moment ago`)
   }
+  const expected = serverId(trustDomain)
+  // Said first: of another trust domain there is no bundle here, which would explain nothing.
+  if (!chain[0]?.uris.includes(expected))
+    throw new Error(`the server at ${address} shows ${shownId(chain[0])}, not ${expected}; is the trust domain right?`)
   const bundles = new Map([[trustDomain, createBundle({ trustDomain, x509Authorities: trust.anchors })]])
   const id = verifyX509Svid(chain, bundles, nowSeconds(clock))
-  const expected = serverId(trustDomain)
   if (id.toString() !== expected) throw new Error(`the server at ${address} is ${id}, not ${expected}`)
 }
 
@@ -200,6 +203,12 @@ export function peerChain(peer: PeerCertificate): Certificate[] {
     at = issuer === at ? undefined : issuer
   }
   return chain
+}
+
+/** What a certificate says of whose it is, safe to print. */
+export function shownId(leaf: Certificate | undefined): string {
+  const [uri] = leaf?.uris ?? []
+  return uri === undefined ? 'no SPIFFE ID' : uri.slice(0, 300).replace(/[^\x21-\x7e]/g, '?')
 }
 
 export function serverId(trustDomain: string): string {

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
-import { agentSettings, nearestSetting, variableName } from './setting-table.ts'
+import { agentSettings, flagName, nearestSetting, variableName } from './setting-table.ts'
 
 /** What somebody wrote down, with where. */
 export interface Given {
@@ -14,18 +14,18 @@ export type GivenSettings = Map<string, Given>
 const names = agentSettings.map(({ name }) => name)
 
 /**
- * Reads the YAML file. What is wrong with it is added to `problems`.
+ * Reads the YAML file. What is wrong with it is added to `problems`; undefined when it cannot be read at all.
  *
  * The parser is loaded only for this: an agent that gets its settings otherwise does without its memory.
  */
-export async function settingsInFile(path: string, problems: string[]): Promise<GivenSettings> {
+export async function settingsInFile(path: string, problems: string[]): Promise<GivenSettings | undefined> {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
     problems.push(`${path}: ${why}`)
-    return new Map()
+    return undefined
   }
   if ((statSync(path).mode & 0o022) !== 0)
     problems.push(
@@ -41,7 +41,7 @@ export async function settingsInFile(path: string, problems: string[]): Promise<
   const [error] = document.errors
   if (error) {
     problems.push(`${place(error.pos[0])}: ${error.message}`)
-    return new Map()
+    return undefined
   }
   const given: GivenSettings = new Map()
   const walk = (node: unknown, prefix: string) => {
@@ -98,7 +98,7 @@ export function settingsInFlags(flags: Readonly<Record<string, unknown>>, proble
   const given: GivenSettings = new Map()
   for (const [name, value] of Object.entries(flags)) {
     if (value === undefined) continue
-    const place = `--${name.replaceAll(/[._]/g, '-')}`
+    const place = flagName(name)
     if (names.includes(name)) given.set(name, { value, place })
     else problems.push(`${place}: there is no setting "${name}"${nearestSetting(name, names)}`)
   }

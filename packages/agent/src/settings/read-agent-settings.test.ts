@@ -82,7 +82,7 @@ bootstrap:
       'COUNTERSIGN_AGENT_SOCKETT: there is no such setting; did you mean "COUNTERSIGN_AGENT_SOCKET"?',
       `COUNTERSIGN_AGENT_DATA_DIR: "data_dir" must be a path from the root, like /etc/countersign/bundle.pem`,
       `${file}:5:1: "grace" must be a duration, like 5s or 1m`,
-      'node.join_token is missing: or node.x509pop, or node.k8s_psat: without one this node cannot attest itself; set it in the file or as COUNTERSIGN_AGENT_NODE_JOIN_TOKEN',
+      'node.join_token_file is missing: or node.x509pop, or node.k8s_psat: without one this node cannot attest itself; give it as --node-join-token-file, in the file, or as COUNTERSIGN_AGENT_NODE_JOIN_TOKEN_FILE',
     ])
   })
 
@@ -118,6 +118,19 @@ bootstrap:
     expect((await problemsOf({ file, environment: {} })).join()).toContain('chmod 600')
     chmodSync(file, 0o622)
     expect((await problemsOf({ file, environment: {} })).join()).toContain('chmod go-w')
+  })
+
+  it('say of a file that cannot be read nothing else', async () => {
+    const broken = settingsFile('server: a\n  - b: "')
+    expect(await problemsOf({ file: '/nowhere/agent.yaml', environment: {} })).toEqual([
+      '/nowhere/agent.yaml: there is no such file',
+    ])
+    expect(await problemsOf({ file: broken, environment: {} })).toHaveLength(1)
+  })
+
+  it('do not say that what was given twice is missing', async () => {
+    const problems = await problemsOf({ environment: { ...enough, COUNTERSIGN_AGENT_NODE_K8S_PSAT_CLUSTER: 'prod' } })
+    expect(problems).toHaveLength(1)
   })
 
   it('never show the token in what they say is wrong', async () => {

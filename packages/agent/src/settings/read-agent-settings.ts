@@ -11,7 +11,7 @@ import type { WorkloadAttestor } from '../attestors/workload-attestor.ts'
 import type { NodeCredential } from '../node-attestation/node-attestors.ts'
 import { type Bootstrap, isLoopback } from '../server-connection/bootstrap.ts'
 import { type GivenSettings, settingsInEnvironment, settingsInFile, settingsInFlags } from './given-settings.ts'
-import { agentSettings, type SettingKind, variableName } from './setting-table.ts'
+import { agentSettings, flagName, type SettingKind, variableName } from './setting-table.ts'
 
 const defaultPort = 8081
 
@@ -37,8 +37,11 @@ export async function readAgentSettings(sources: {
   flags?: Readonly<Record<string, unknown>>
 }): Promise<AgentOptions> {
   const problems: string[] = []
+  const written = sources.file === undefined ? [] : await settingsInFile(sources.file, problems)
+  // Of a file that cannot be read nothing is known: what else is missing would only hide that.
+  if (written === undefined) throw new AgentSettingsError(problems)
   const given: GivenSettings = new Map([
-    ...(sources.file === undefined ? [] : await settingsInFile(sources.file, problems)),
+    ...written,
     ...settingsInEnvironment(sources.environment, problems),
     ...settingsInFlags(sources.flags ?? {}, problems),
   ])
@@ -49,17 +52,19 @@ export async function readAgentSettings(sources: {
 }
 
 function agentOptions(settings: Settings, file: string | undefined): AgentOptions {
+  const known = { server: serverAddress(settings), trustDomain: trustDomain(settings), bootstrap: bootstrap(settings) }
   const socket = settings.text('socket') ?? defaultSocket
   const adminSocket = settings.text('admin_socket') ?? '/run/countersign/agent-admin.sock'
   if (socket === adminSocket) settings.problem('admin_socket', 'is the socket of the workloads; choose another path')
   const node = nodeCredential(settings, file)
   const dataDirectory = settings.text('data_dir')
   if (node === undefined && dataDirectory === undefined)
-    settings.missing('node.join_token', 'or node.x509pop, or node.k8s_psat: without one this node cannot attest itself')
+    settings.missing(
+      'node.join_token_file',
+      'or node.x509pop, or node.k8s_psat: without one this node cannot attest itself',
+    )
   return {
-    server: serverAddress(settings),
-    trustDomain: trustDomain(settings),
-    bootstrap: bootstrap(settings),
+    ...known,
     ...(node && { node }),
     socket,
     adminSocket,
@@ -134,7 +139,7 @@ function nodeCredential(settings: Settings, file: string | undefined): NodeCrede
       ['node.join_token', 'node.join_token_file'].find((name) => settings.text(name)) ?? 'node.k8s_psat.cluster',
       'is one of several ways to attest this node; keep one',
     )
-    return undefined
+    return { joinToken: '' } // so that none is said to be missing
   }
   if (token !== undefined) {
     if (file !== undefined && settings.placeOf('node.join_token').startsWith(`${file}:`) && isReadableByOthers(file))
@@ -255,7 +260,9 @@ class Settings {
   }
 
   missing(name: string, what: string): string {
-    this.#problems.push(`${name} is missing: ${what}; set it in the file or as ${variableName(name)}`)
+    this.#problems.push(
+      `${name} is missing: ${what}; give it as ${flagName(name)}, in the file, or as ${variableName(name)}`,
+    )
     return ''
   }
 

@@ -57,6 +57,11 @@ export function variableName(name: string): string {
   return `COUNTERSIGN_AGENT_${name.replaceAll('.', '_').toUpperCase()}`
 }
 
+/** `--node-x509pop-key-file` */
+export function flagName(name: string): string {
+  return `--${name.replaceAll(/[._]/g, '-')}`
+}
+
 /** `; did you mean "socket"?`, or nothing when none is near. */
 export function nearestSetting(name: string, names: readonly string[]): string {
   const [nearest] = names

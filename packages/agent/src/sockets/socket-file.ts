@@ -41,7 +41,9 @@ export async function listenOnSocketFile(
   } finally {
     process.umask(umask)
   }
-  await listening
+  await listening.catch(({ code }: NodeJS.ErrnoException) => {
+    throw unsafe(`the socket ${path} cannot be made (${code}); choose a folder in which the agent's user may write`)
+  })
   chmodSync(path, options.mode)
   return () => new Promise((resolve) => server.close(() => resolve())) // which also unlinks the path
 }

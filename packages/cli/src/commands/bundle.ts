@@ -80,7 +80,7 @@ async function list(options: ListOptions): Promise<void> {
   const { limit, cursor } = options
   const page = await withAdminApi(options, (admin) => admin.list<TrustBundle>('/trust-bundles', { limit, cursor }))
   const nothing =
-    'The server federates with no trust domain; begin with: countersign bundle set DOMAIN --endpoint-url URL'
+    'The server federates with no trust domain; begin with: countersign bundle set DOMAIN --endpoint-url URL --profile https_web'
   printList(page, { ...options, nothing }, [
     { title: 'TRUST DOMAIN', value: ({ trust_domain }) => trust_domain },
     { title: 'FROM', value: ({ endpoint_url }) => endpoint_url },

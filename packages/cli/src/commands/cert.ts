@@ -19,7 +19,7 @@ export function certCommands(program: Command, description: string): void {
         .choices(['server', 'client', 'both'])
         .default('both'),
     )
-    .option('--ttl <duration>', 'how long it lives', durationOption, 86_400)
+    .option('--ttl <duration>', 'how long it lives (default: 1d)', durationOption)
     .requiredOption('--out <folder>', 'gets cert.pem, key.pem (mode 0600) and ca.pem')
     .option('--renew', 'stay, and renew it at half of its life')
     .option('--reload <command>', 'run this in a shell after each renewal')
@@ -31,7 +31,7 @@ export interface IssueOptions extends ServerOptions {
   ip?: string[]
   commonName?: string
   usage: 'server' | 'client' | 'both'
-  ttl: number
+  ttl?: number
   out: string
   renew?: boolean
   reload?: string

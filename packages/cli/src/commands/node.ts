@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { path, withAdminApi } from '../admin-api.ts'
 import { durationOption, group, type ListOptions, listLeaf, type ServerOptions, serverLeaf } from '../command.ts'
 import { deleted } from '../deleted.ts'
@@ -9,7 +9,7 @@ export function nodeCommands(program: Command, description: string): void {
   const node = group(program, 'node', description)
 
   listLeaf(node, 'list', 'list the nodes that have attested themselves', 'countersign node list')
-    .option('--type <type>', 'only those that came by join_token, x509pop or k8s_psat')
+    .addOption(new Option('--type <type>', 'only those that came so').choices(['join_token', 'x509pop', 'k8s_psat']))
     .action(list)
 
   serverLeaf(
@@ -41,7 +41,7 @@ export function nodeCommands(program: Command, description: string): void {
     'make a join token for one node; it is printed this once',
     'countersign node token create --ttl 10m > token',
   )
-    .option('--ttl <duration>', 'how long it is good', durationOption, 3600)
+    .option('--ttl <duration>', 'how long it is good (default: 1h)', durationOption)
     .option('--spiffe-id <id>', 'a name of your own for the node, which entries can have as their parent')
     .action(createToken)
 
@@ -55,7 +55,10 @@ async function list(options: ListOptions & { type?: string }): Promise<void> {
   const page = await withAdminApi(options, (admin) =>
     admin.list<Node>('/nodes', { limit, cursor, query: { attestation_type: type } }),
   )
-  const nothing = 'No node has come yet; let one in with: countersign node token create'
+  const nothing =
+    type === undefined
+      ? 'No node has come yet; let one in with: countersign node token create'
+      : `No node has come by ${type}.`
   printList(page, { ...options, nothing }, [
     { title: 'NODE', value: ({ spiffe_id }) => spiffe_id },
     { title: 'BY', value: ({ attestation_type }) => attestation_type },
@@ -75,10 +78,10 @@ async function change(id: string, verb: 'ban' | 'evict', done: string, options: 
   deleted(`Node ${id}`, { spiffe_id: id }, options, done)
 }
 
-async function createToken(options: ServerOptions & { ttl: number; spiffeId?: string }): Promise<void> {
+async function createToken(options: ServerOptions & { ttl?: number; spiffeId?: string }): Promise<void> {
   const token = await withAdminApi(options, (admin) =>
     admin.send<JoinToken>('POST', '/join-tokens', {
-      ttl: options.ttl,
+      ttl: options.ttl ?? 3600,
       ...(options.spiffeId !== undefined && { spiffe_id: options.spiffeId }),
     }),
   )

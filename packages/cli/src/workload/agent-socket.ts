@@ -46,6 +46,7 @@ function faultOf(socketPath: string, error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return `no agent listens at ${socketPath}`
   if (error.code === 'EACCES')
     return `you may not ask the agent at ${socketPath}: only root and the agent's own user may`
+  if (error.code?.startsWith('HPE_')) return `what listens at ${socketPath} is not an agent's admin socket`
   return `the agent at ${socketPath} could not be asked: ${error.message}`
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir } from 'node:fs/promises'
+import { access, constants, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CliError } from '../cli-error.ts'
 import { replaceFile } from '../replace-file.ts'
@@ -27,18 +27,29 @@ const hookMilliseconds = 60_000
  * @throws CliError naming the file that could not be written
  */
 export async function writeCertificateFiles(folder: string, names: FileNames, files: CertificateFiles): Promise<void> {
-  const orSay = (path: string, written: Promise<unknown>) =>
-    written.catch((error) => {
-      throw unwritable(path, error)
-    })
   const write = (name: string, text: string, mode: number) => {
     const path = join(folder, name)
-    return orSay(path, replaceFile(path, text, mode))
+    return replaceFile(path, text, mode).catch((error) => {
+      throw unwritable(path, error)
+    })
   }
-  await orSay(folder, mkdir(folder, { recursive: true, mode: 0o700 }))
+  await prepareFolder(folder)
   await write(names.bundle, files.bundle, 0o644)
   await write(names.privateKey, files.privateKey, 0o600)
   await write(names.certificate, files.certificate, 0o644)
+}
+
+/**
+ * Makes the folder, if it is not there.
+ * @throws CliError when it cannot be made, or is none, or may not be written
+ */
+export async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await access(folder, constants.W_OK)
+  } catch (error) {
+    throw unwritable(folder, error)
+  }
 }
 
 /**
@@ -57,7 +68,7 @@ export async function runReloadHook(command: string): Promise<string | undefined
 }
 
 function unwritable(file: string, error: unknown): CliError {
-  return new CliError(
-    `${file} cannot be written (${(error as NodeJS.ErrnoException).code}); name a folder that you may write to`,
-  )
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EEXIST' || code === 'ENOTDIR') return new CliError(`${file} is no folder; name another one`)
+  return new CliError(`${file} cannot be written (${code}); name a folder that you may write to`)
 }

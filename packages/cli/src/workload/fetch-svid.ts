@@ -81,5 +81,5 @@ async function withWorkloadApi<Result>(
 /** By when an operator looks, this process has ended; the shell that ran it is there still, and of the same user. */
 function forOneWhoEnds(error: unknown): unknown {
   if (!(error instanceof SpiffeError) || error.code !== 'no_identity') return error
-  return new CliError(error.message.replace(`explain ${process.pid}`, 'explain $$'))
+  return new CliError(error.message.replace(`explain ${process.pid}`, () => 'explain $$'))
 }

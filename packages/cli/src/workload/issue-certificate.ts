@@ -5,7 +5,7 @@ import type { IssueOptions } from '../commands/cert.ts'
 import { formatDuration } from '../duration.ts'
 import { note, printJson, printResource } from '../output.ts'
 import type { IssuedCertificate } from '../resources.ts'
-import { runReloadHook, writeCertificateFiles } from './certificate-files.ts'
+import { prepareFolder, runReloadHook, writeCertificateFiles } from './certificate-files.ts'
 import { untilSignal } from './until-signal.ts'
 
 const names = { certificate: 'cert.pem', privateKey: 'key.pem', bundle: 'ca.pem' }
@@ -13,6 +13,8 @@ const retrySeconds = 30
 
 /** Issues a certificate to files, once or until a signal ends it. The key is made here and never leaves. */
 export async function issueCertificate(options: IssueOptions): Promise<void> {
+  // Before anything is issued that could not be kept.
+  await prepareFolder(options.out)
   let issued = await issueOnce(options)
   print(issued, options)
   if (!options.renew) return
@@ -37,7 +39,7 @@ export async function issueCertificate(options: IssueOptions): Promise<void> {
 
 async function issueOnce(options: IssueOptions): Promise<IssuedCertificate> {
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const { commonName, dnsName, ip, usage, ttl } = options
+  const { commonName, dnsName, ip, usage, ttl = 86_400 } = options
   const request = createCertificateRequest({ key, commonName })
   const issued = await withAdminApi(options, (admin) =>
     admin.send<IssuedCertificate>('POST', '/certificates', {

@@ -70,6 +70,10 @@ describe('the environment of a receiver', () => {
   })
 })
 
+it('names all that is missing in the environment of a receiver at once', () => {
+  expect(() => receiverFromEnvironment({})).toThrow(/SERVICE_SHORT_NAME is not set; .*JWKS_URL is not set; /)
+})
+
 describe('access lists', () => {
   const blocked = "M2M token sender 'order-service' is in the M2M block list"
   const notAllowed = "M2M token sender 'order-service' is not in the allowed M2M clients list"

@@ -13,25 +13,27 @@ export interface ReceiverSettings {
   readonly enforceLists: boolean
 }
 
+const needed = {
+  SERVICE_SHORT_NAME: 'the name of this service, such as inventory',
+  JWKS_URL: 'where the keys of senders are, such as https://auth.example.com/$service/.well-known/jwks.json',
+}
+
 /**
  * Reads SERVICE_SHORT_NAME, JWKS_URL, M2M_AUDIENCES, M2M_BLOCK_LIST, ALLOWED_M2M_CLIENTS, SERVICE_ENV and NODE_ENV.
- * `notices` are for the log at start. Throws GuardConfigurationError naming the variable that is missing or wrong.
+ * `notices` are for the log at start. Throws GuardConfigurationError naming every variable that is missing, or the one that is wrong.
  */
 export function receiverFromEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): {
   options: ReceiverSettings
   notices: readonly string[]
 } {
+  checkGiven(env)
   const blockList = servicesIn(env, 'M2M_BLOCK_LIST') ?? []
   const allowList = servicesIn(env, 'ALLOWED_M2M_CLIENTS')
   const { named, isProduction: enforceLists } = stageOf(env)
   const options = {
-    name: nameIn(env),
+    name: configuredName(givenText(env, 'SERVICE_SHORT_NAME'), 'SERVICE_SHORT_NAME'),
     audiences: listIn(env, 'M2M_AUDIENCES') ?? [],
-    keys: required(
-      env,
-      'JWKS_URL',
-      'where the keys of senders are, such as https://auth.example.com/$service/.well-known/jwks.json',
-    ),
+    keys: givenText(env, 'JWKS_URL'),
     blockList,
     allowList,
     enforceLists,
@@ -39,6 +41,13 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
   const listed = [...(blockList.length > 0 ? ['M2M_BLOCK_LIST'] : []), ...(allowList ? ['ALLOWED_M2M_CLIENTS'] : [])]
   const notices = enforceLists || listed.length === 0 ? [] : [`${named} leaves ${listed.join(' and ')} off`]
   return { options, notices }
+}
+
+/** All that is missing at once, so that a service need not be started once for each. */
+function checkGiven(env: Readonly<Record<string, string | undefined>>): void {
+  const missing = (Object.keys(needed) as (keyof typeof needed)[]).filter((name) => givenText(env, name) === '')
+  if (missing.length === 0) return
+  throw new GuardConfigurationError(missing.map((name) => `${name} is not set; it says ${needed[name]}`).join('. '))
 }
 
 function servicesIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {
@@ -56,15 +65,6 @@ function listIn(env: Readonly<Record<string, string | undefined>>, name: string)
   throw new GuardConfigurationError(`${name} has commas and no name; name the services, or leave it out`)
 }
 
-function nameIn(env: Readonly<Record<string, string | undefined>>): string {
-  return configuredName(
-    required(env, 'SERVICE_SHORT_NAME', 'the name of this service, such as inventory'),
-    'SERVICE_SHORT_NAME',
-  )
-}
-
-function required(env: Readonly<Record<string, string | undefined>>, name: string, what: string): string {
-  const value = (env[name] ?? '').trim()
-  if (value === '') throw new GuardConfigurationError(`${name} is not set; it says ${what}`)
-  return value
+function givenText(env: Readonly<Record<string, string | undefined>>, name: keyof typeof needed): string {
+  return (env[name] ?? '').trim()
 }

@@ -30,10 +30,20 @@ export const validateWithZod: FastifySchemaCompiler<z.ZodType> = ({ schema, http
     if (result.success) return { value: result.data }
     const errors = result.error.issues.slice(0, 20).map((issue) => ({
       path: [...issue.path, ...unknownMember(issue)].map((part) => String(part).slice(0, 64)).join('.'),
-      message: issue.message.slice(0, 500),
+      message: sentenceOf(issue).slice(0, 500),
     }))
     return { error: invalid(errors, httpPart === 'querystring' ? 'query' : (httpPart ?? 'request')) }
   }
+}
+
+/** Zod's own words for a limit are for programmers; a rule that brings words of its own keeps them. */
+function sentenceOf(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'too_big' && issue.code !== 'too_small') return issue.message
+  if (!/^Too (big|small): /.test(issue.message)) return issue.message
+  const [side, limit] = issue.code === 'too_big' ? ['at most', issue.maximum] : ['at least', issue.minimum]
+  if (issue.origin === 'string') return `must have ${side} ${limit} characters`
+  if (issue.origin === 'array' || issue.origin === 'set') return `must have ${side} ${limit} items`
+  return `must be ${side} ${limit}`
 }
 
 function unknownMember(issue: z.core.$ZodIssue): string[] {

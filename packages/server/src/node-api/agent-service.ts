@@ -99,7 +99,7 @@ async function attest(
 ): Promise<AttestedNode> {
   const attestor = context.nodeAttestors.find((known) => known.type === type)
   try {
-    if (!attestor) throw new RpcError(status.FAILED_PRECONDITION, 'the server attests no nodes in this way')
+    if (!attestor) throw new RpcError(status.FAILED_PRECONDITION, 'the server attests no nodes in this way; its setting spiffe.node_attestors says in which')
     const attested = await attestor.attest(payload, challenge)
     const { trustDomain, path } = parseSpiffeId(attested.id)
     if (trustDomain !== context.trustDomain || !path.startsWith('/spire/agent/')) {

@@ -34,8 +34,13 @@ function unreachable(said: string): string {
     case 'EACCES':
       return 'this user may not open the socket; let everybody pass through its folders'
     default:
-      return `${said}; is the agent running, and may this process open its socket?`
+      if (said.includes('Protocol error')) return 'what listens there is no Workload API; is this the right socket?'
+      return `${withoutWrapping(said)}; is the agent running, and may this process open its socket?`
   }
+}
+
+function withoutWrapping(said: string): string {
+  return /Last error: (?:Error: )?(.*?)\.?\s*Resolution note:/.exec(said)?.[1] ?? said
 }
 
 function printable(text: string): string {

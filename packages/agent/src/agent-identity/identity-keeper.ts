@@ -1,6 +1,6 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
-import { createBackoff } from '../backoff.ts'
 import type { Clock } from '../clock.ts'
 import type { IdentityStore, StoredIdentity } from './stored-identity.ts'
 
@@ -19,7 +19,7 @@ export function createIdentityKeeper(options: {
   log: AgentLog
 }): IdentityKeeper {
   const { store, clock, random, log } = options
-  const backoff = createBackoff({ firstMilliseconds: 1_000, lastMilliseconds: 60_000, random })
+  const backOff = new BackOff({ firstMilliseconds: 1_000, longestMilliseconds: 60_000, random })
   let failing = false
   let cancelRetry = () => {}
 
@@ -29,7 +29,7 @@ export function createIdentityKeeper(options: {
       store?.save(stored)
       if (failing) log.info({ spiffe_id: stored.identity.id }, "this agent's identity is stored again")
       failing = false
-      backoff.reset()
+      backOff.succeeded()
     } catch (error) {
       if (!failing)
         log.error(
@@ -37,7 +37,7 @@ export function createIdentityKeeper(options: {
           "this agent's identity cannot be stored; it is tried again and again, and until then a restart may need another attestation",
         )
       failing = true
-      cancelRetry = clock.after(backoff.next(), () => keep(stored))
+      cancelRetry = clock.after(backOff.failed(), () => keep(stored))
     }
   }
 

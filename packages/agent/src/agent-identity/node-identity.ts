@@ -2,22 +2,18 @@ import { type Bundle, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
-import { createBackoff } from '../backoff.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import type { ReceivedBundle } from '../bundles/received-bundle.ts'
-import { type Clock, nowSeconds, pause } from '../clock.ts'
+import { type Clock, nowSeconds } from '../clock.ts'
 import { agentKey, attestNode } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
 import { standingAfter } from '../server-connection/call-failure.ts'
-import {
-  openServerConnection,
-  type ServerConnection,
-  type ServerTrust,
-} from '../server-connection/server-connection.ts'
+import { openServerConnection, type ServerTrust } from '../server-connection/server-connection.ts'
 import type { ServerLink } from '../server-connection/server-link.ts'
 import { renewalTime } from '../svids/renewal.ts'
+import { type Attempts, tryUntilDone } from '../try-until-done.ts'
 import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
 import { createIdentityKeeper, type IdentityKeeper } from './identity-keeper.ts'
 import type { IdentityStore } from './stored-identity.ts'
@@ -39,13 +35,12 @@ export interface NodeIdentityOptions {
   readonly onRemoved: (error: AgentError) => void
 }
 
-const retries = { firstMilliseconds: 1_000, lastMilliseconds: 30_000 }
-
 /** This agent's own identity: got by attestation or from the disk, renewed at half its life, lost when the server says so. */
 export class NodeIdentity {
   readonly #options: NodeIdentityOptions
   readonly #keeper: IdentityKeeper
   readonly #stop = new AbortController()
+  readonly #attempts: Attempts
   #current: AgentIdentity | undefined
   #cancelRenewal: () => void = () => {}
   #renewing: Promise<void> | undefined
@@ -54,6 +49,7 @@ export class NodeIdentity {
 
   constructor(options: NodeIdentityOptions) {
     this.#options = options
+    this.#attempts = { ...options, signal: this.#stop.signal }
     this.#keeper = createIdentityKeeper({ ...options, store: options.store })
   }
 
@@ -72,20 +68,15 @@ export class NodeIdentity {
    */
   async start(): Promise<void> {
     if (this.#restore()) return
-    const backoff = createBackoff({ ...retries, random: this.#options.random })
-    while (!this.#stop.signal.aborted) {
-      try {
-        return await this.#attest()
-      } catch (error) {
+    await tryUntilDone(
+      this.#attempts,
+      'this node could not attest itself yet',
+      () => this.#attest(),
+      (error) => {
         if (isFinal(error)) throw error
-        const waitMilliseconds = backoff.next()
-        this.#options.log.warn(
-          { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
-          'this node could not attest itself yet',
-        )
-        await pause(this.#options.clock, waitMilliseconds, this.#stop.signal)
-      }
-    }
+        return false
+      },
+    )
   }
 
   /** What a failed call says of this node. Resolves when what had to be done is done. */
@@ -200,11 +191,7 @@ export class NodeIdentity {
   #planRenewal(atMilliseconds: number): void {
     const { clock } = this.#options
     this.#cancelRenewal()
-    this.#cancelRenewal = clock.after(atMilliseconds - clock.now(), () => void this.#renewUntilDone())
-  }
-
-  async #renewUntilDone(): Promise<void> {
-    await this.#alone(() => this.#renewLoop())
+    this.#cancelRenewal = clock.after(atMilliseconds - clock.now(), () => void this.#alone(() => this.#renewInTime()))
   }
 
   /** One renewal or attestation at a time; who comes second waits for the first. */
@@ -215,32 +202,27 @@ export class NodeIdentity {
     return this.#renewing
   }
 
-  async #renewLoop(): Promise<void> {
-    const { clock, random, log } = this.#options
-    const backoff = createBackoff({ ...retries, random })
-    while (!this.#stop.signal.aborted) {
-      try {
-        return await this.#renew()
-      } catch (error) {
+  #renewInTime(): Promise<void> {
+    return tryUntilDone(
+      this.#attempts,
+      "this agent's own SVID cannot be renewed now",
+      () => this.#renew(),
+      async (error) => {
         const standing = standingAfter(error)
-        if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
-        if (standing === 'must_reattest') return this.#attestAgain(error)
-        if (!this.isValid && !this.#canAttestAgain()) return this.#expired()
-        const waitMilliseconds = backoff.next()
-        log.warn(
-          { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
-          "this agent's own SVID cannot be renewed now",
-        )
-        await pause(clock, waitMilliseconds, this.#stop.signal)
-      }
-    }
+        if (standing === 'banned') this.#removed(`the server banned this node: ${reasonOf(error)}`)
+        else if (standing === 'must_reattest') await this.#attestAgain(error)
+        else if (!this.isValid && !this.#canAttestAgain()) this.#expired()
+        else return false
+        return true
+      },
+    )
   }
 
   async #renew(): Promise<void> {
     const identity = this.#current as AgentIdentity
     if (this.#canAttestAgain() && (identity.reattestable || !this.isValid)) return this.#attest()
     const key = agentKey()
-    const { svid } = await this.#connection().call(AgentService.renewAgent, { params: { csr: key.csr } })
+    const { svid } = await this.#options.link.connection().call(AgentService.renewAgent, { params: { csr: key.csr } })
     const { trustDomain, bundles } = this.#options
     const renewed = receivedIdentity(svid, {
       trustDomain,
@@ -259,31 +241,28 @@ export class NodeIdentity {
     )
   }
 
-  #connection(): ServerConnection {
-    return this.#options.link.connection()
-  }
-
   #canAttestAgain(): boolean {
     return this.#options.attestor?.reusable === true
   }
 
   async #attestAgain(reason: unknown): Promise<void> {
-    const { log, clock, random, attestor } = this.#options
+    const { log, attestor } = this.#options
     this.#keeper.forget()
     if (!this.#canAttestAgain())
       return this.#removed(
         `the server does not know this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
       )
     log.warn({ reason: reasonOf(reason) }, 'the server asks this node to attest itself again')
-    const backoff = createBackoff({ ...retries, random })
-    while (!this.#stop.signal.aborted) {
-      try {
-        return await this.#attest()
-      } catch (error) {
-        if (isFinal(error) || standingAfter(error) === 'banned') return this.#removed(reasonOf(error))
-        await pause(clock, backoff.next(), this.#stop.signal)
-      }
-    }
+    await tryUntilDone(
+      this.#attempts,
+      'this node could not attest itself again yet',
+      () => this.#attest(),
+      (error) => {
+        const isOver = isFinal(error) || standingAfter(error) === 'banned'
+        if (isOver) this.#removed(reasonOf(error))
+        return isOver
+      },
+    )
   }
 
   #expired(): void {

@@ -27,7 +27,8 @@ const newKeyPair = promisify(generateKeyPair)
 
 /**
  * Makes a key for each entry and has the server certify them, many in a call.
- * @returns one result for each entry; a call that failed as a whole throws, with what came before it lost
+ * @param onIssued gets a result for each entry, call by call
+ * @throws what a call failed with; the results of those before it were told
  */
 export async function issueX509Svids(
   connection: ServerConnection,

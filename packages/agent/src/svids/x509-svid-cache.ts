@@ -1,6 +1,6 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
-import { createBackoff } from '../backoff.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { IssuanceResult, IssuedX509Svid } from './issue-x509-svids.ts'
@@ -32,7 +32,7 @@ interface CacheSlot {
 }
 
 const firstRetryMilliseconds = 1_000
-const lastRetryMilliseconds = 30_000
+const longestRetryMilliseconds = 30_000
 
 /**
  * The SVIDs of this node's entries, renewed before anybody asks. One that cannot be renewed is served until it expires;
@@ -42,7 +42,7 @@ export class X509SvidCache {
   readonly #options: X509SvidCacheOptions
   readonly #slots = new Map<string, CacheSlot>()
   readonly #listeners = new Set<() => void>()
-  readonly #backoff
+  readonly #backOff
   #notBefore = 0
   #working = false
   #stopped = false
@@ -51,9 +51,9 @@ export class X509SvidCache {
   constructor(options: X509SvidCacheOptions) {
     this.#options = options
     const { random } = options
-    this.#backoff = createBackoff({
+    this.#backOff = new BackOff({
       firstMilliseconds: firstRetryMilliseconds,
-      lastMilliseconds: lastRetryMilliseconds,
+      longestMilliseconds: longestRetryMilliseconds,
       random,
     })
   }
@@ -140,10 +140,10 @@ export class X509SvidCache {
     try {
       for (let due = this.#due(); due.length > 0; due = this.#due()) {
         await this.#options.issue(due, (results) => this.#take(results))
-        this.#backoff.reset()
+        this.#backOff.succeeded()
       }
     } catch (error) {
-      const waitMilliseconds = this.#backoff.next()
+      const waitMilliseconds = this.#backOff.failed()
       this.#notBefore = this.#options.clock.now() + waitMilliseconds
       this.#options.log.warn(
         { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
@@ -195,7 +195,7 @@ export class X509SvidCache {
         issued = true
       } else {
         slot.failures = Math.min(slot.failures + 1, 10)
-        slot.dueAt = clock.now() + Math.min(firstRetryMilliseconds * 2 ** (slot.failures - 1), lastRetryMilliseconds)
+        slot.dueAt = clock.now() + Math.min(firstRetryMilliseconds * 2 ** (slot.failures - 1), longestRetryMilliseconds)
         slot.problem = result.problem
         log.warn(
           { entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, reason: result.problem },
@@ -220,5 +220,5 @@ export class X509SvidCache {
 
 /** A pause until `until`: not one that is longer than any, which a clock that was set back has made of it. */
 function isResting(until: number, now: number): boolean {
-  return now < until && until - now <= lastRetryMilliseconds
+  return now < until && until - now <= longestRetryMilliseconds
 }

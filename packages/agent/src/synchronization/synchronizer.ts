@@ -1,6 +1,6 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
-import { createBackoff } from '../backoff.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchFederatedBundles, fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import { type Clock, pause } from '../clock.ts'
@@ -46,9 +46,9 @@ export class Synchronizer {
 
   async run(): Promise<void> {
     const { clock, random, intervalMilliseconds, log } = this.#options
-    const backoff = createBackoff({
+    const backOff = new BackOff({
       firstMilliseconds: Math.min(1_000, intervalMilliseconds),
-      lastMilliseconds: longestWaitMilliseconds,
+      longestMilliseconds: longestWaitMilliseconds,
       random,
     })
     while (!this.#stop.signal.aborted) {
@@ -56,10 +56,10 @@ export class Synchronizer {
       let waitMilliseconds = intervalMilliseconds * (0.9 + random() * 0.2)
       try {
         await this.#synchronize()
-        backoff.reset()
+        backOff.succeeded()
       } catch (error) {
         if (this.#stop.signal.aborted) return
-        waitMilliseconds = backoff.next()
+        waitMilliseconds = backOff.failed()
         log.warn(
           { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
           'entries and bundles cannot be synchronized now',

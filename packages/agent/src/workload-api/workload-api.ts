@@ -156,7 +156,7 @@ function validateJwtSvid(request: ValidateJWTSVIDRequest, options: WorkloadApiOp
     const foreign = svid.id.trustDomain !== options.trustDomain
     return {
       spiffeId: svid.id.toString(),
-      claims: foreign ? { sub: claims['sub'], aud: claims['aud'], exp: claims['exp'] } : claims,
+      claims: foreign ? { sub: claims.sub, aud: claims.aud, exp: claims.exp } : claims,
     }
   } catch (error) {
     throw new CallRefusal(status.INVALID_ARGUMENT, reasonOf(error))

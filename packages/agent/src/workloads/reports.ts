@@ -1,8 +1,8 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import { type RefusedWorkload, WorkloadsService } from '@countersign/spiffe/protocol/countersign-agent'
 import { status } from '@grpc/grpc-js'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
-import { createBackoff } from '../backoff.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import { grpcCode } from '../server-connection/call-failure.ts'
 import type { ServerConnection } from '../server-connection/server-connection.ts'
@@ -36,7 +36,7 @@ const sameRefusalMilliseconds = 5 * 60_000
  */
 export class Reports {
   readonly #options: ReportsOptions
-  readonly #backoff
+  readonly #backOff
   #ended: Ended[] = []
   #refused: RefusedWorkload[] = []
   readonly #toldRefusals = new Map<string, number>()
@@ -48,7 +48,7 @@ export class Reports {
 
   constructor(options: ReportsOptions) {
     this.#options = options
-    this.#backoff = createBackoff({ firstMilliseconds: 1_000, lastMilliseconds: 30_000, random: options.random })
+    this.#backOff = new BackOff({ firstMilliseconds: 1_000, longestMilliseconds: 30_000, random: options.random })
   }
 
   ended(entryId: string, delivered: Delivered, reason: string): void {
@@ -119,11 +119,11 @@ export class Reports {
     try {
       await this.#sendEnded()
       await this.#sendRefused()
-      this.#backoff.reset()
+      this.#backOff.succeeded()
       this.#pauseMilliseconds = 0
     } catch (error) {
       if (grpcCode(error) === status.UNIMPLEMENTED) return this.#notUnderstood()
-      this.#pauseMilliseconds = this.#backoff.next()
+      this.#pauseMilliseconds = this.#backOff.failed()
       this.#options.log.warn(
         { reason: reasonOf(error), waiting: this.waiting },
         'the server cannot be told of ended or refused workloads now',

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BackOff } from '@countersign/outbound/back-off'
 import { parseJson } from '@countersign/tokens'
 import { fetchRulesFor } from '../fetch-rules.ts'
 import { connectFeed } from './feed-connection.ts'
@@ -78,22 +79,22 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
   }
 
   async function run(onFirstAttempt: () => void): Promise<void> {
-    let failures = 0
+    const backOff = new BackOff({ firstMilliseconds: pollSeconds * 1000, longestMilliseconds: 30_000 })
     while (!stopping.signal.aborted) {
       const before = heardAt
       try {
         await catchUp()
         onFirstAttempt()
         if (follow === 'stream') await listen()
-        failures = 0
+        backOff.succeeded()
         // Also after a stream that ended by itself: a server that hangs up at once is not asked in a tight loop.
         await pause(pollSeconds * 1000)
       } catch (error) {
         onFirstAttempt()
         if (stopping.signal.aborted) return
         onError?.(error)
-        failures = heardAt === before ? failures + 1 : 1
-        await pause(retryMilliseconds(failures, pollSeconds))
+        if (heardAt !== before) backOff.succeeded()
+        await pause(backOff.failed())
       }
     }
   }
@@ -137,10 +138,4 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
   async function pause(milliseconds: number): Promise<void> {
     await sleep(milliseconds, undefined, { signal: stopping.signal, ref: false }).catch(() => {})
   }
-}
-
-/** Doubling from the poll interval to half a minute, spread so that many guards do not come back as one. */
-function retryMilliseconds(failures: number, pollSeconds: number): number {
-  const longest = Math.min(30_000, pollSeconds * 1000 * 2 ** Math.min(failures - 1, 10))
-  return longest * (0.5 + Math.random() / 2)
 }

@@ -1,6 +1,6 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import { type ClientReadableStream, status } from '@grpc/grpc-js'
 import { SpiffeError } from '../spiffe-error.ts'
-import { BackOff } from './back-off.ts'
 import { callError } from './call-error.ts'
 
 export interface WatchOptions<Message> {

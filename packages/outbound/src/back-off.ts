@@ -1,6 +1,6 @@
 /**
- * How long to wait before the next try: doubles with every failure up to a limit, and is spread over its upper half so
- * that a thousand workloads of a restarted agent do not come back at once.
+ * How long to wait before the next try, in milliseconds: doubles with every failure up to a limit, and is spread over its
+ * upper half, so that a thousand callers of what was away do not come back at once.
  */
 export class BackOff {
   readonly #firstMilliseconds: number
@@ -22,6 +22,6 @@ export class BackOff {
   failed(): number {
     const full = Math.min(this.#firstMilliseconds * 2 ** this.#failures, this.#longestMilliseconds)
     this.#failures = Math.min(this.#failures + 1, 30)
-    return full / 2 + (full / 2) * this.#random()
+    return Math.round(full / 2 + (full / 2) * this.#random())
   }
 }

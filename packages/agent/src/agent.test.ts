@@ -106,7 +106,7 @@ describe('what an agent takes for its server', () => {
     const stranger = await testServer({ serverPath: '/web' })
     const other = testAgent(stranger, { bootstrap: { insecure: true } })
     void other.agent.start()
-    await until(() => other.logged.some((line) => line.includes('does not show the ID')))
+    await until(() => other.logged.some((line) => line.includes('shows spiffe://example.test/web, not')))
     expect(stranger.count('attestAgent')).toBe(0)
   })
 })

@@ -1,4 +1,3 @@
-import { BackOff } from '@countersign/outbound/back-off'
 import { type Bundle, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { AgentError, reasonOf } from '../agent-error.ts'
@@ -6,7 +5,7 @@ import type { AgentLog } from '../agent-log.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import type { ReceivedBundle } from '../bundles/received-bundle.ts'
-import { type Clock, nowSeconds, pause } from '../clock.ts'
+import { type Clock, nowSeconds } from '../clock.ts'
 import { agentKey, attestNode } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
@@ -14,6 +13,7 @@ import { standingAfter } from '../server-connection/call-failure.ts'
 import { openServerConnection, type ServerTrust } from '../server-connection/server-connection.ts'
 import type { ServerLink } from '../server-connection/server-link.ts'
 import { renewalTime } from '../svids/renewal.ts'
+import { type Attempts, tryUntilDone } from '../try-until-done.ts'
 import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
 import { createIdentityKeeper, type IdentityKeeper } from './identity-keeper.ts'
 import type { IdentityStore } from './stored-identity.ts'
@@ -40,6 +40,7 @@ export class NodeIdentity {
   readonly #options: NodeIdentityOptions
   readonly #keeper: IdentityKeeper
   readonly #stop = new AbortController()
+  readonly #attempts: Attempts
   #current: AgentIdentity | undefined
   #cancelRenewal: () => void = () => {}
   #renewing: Promise<void> | undefined
@@ -48,6 +49,7 @@ export class NodeIdentity {
 
   constructor(options: NodeIdentityOptions) {
     this.#options = options
+    this.#attempts = { ...options, signal: this.#stop.signal }
     this.#keeper = createIdentityKeeper({ ...options, store: options.store })
   }
 
@@ -66,7 +68,8 @@ export class NodeIdentity {
    */
   async start(): Promise<void> {
     if (this.#restore()) return
-    await this.#persist(
+    await tryUntilDone(
+      this.#attempts,
       'this node could not attest itself yet',
       () => this.#attest(),
       (error) => {
@@ -199,31 +202,9 @@ export class NodeIdentity {
     return this.#renewing
   }
 
-  /**
-   * Tries until it works or the agent stops, at growing intervals.
-   * @param isSettled whether a failure is dealt with, so that nothing more is to be tried
-   */
-  async #persist(
-    failure: string,
-    step: () => Promise<void>,
-    isSettled: (error: unknown) => boolean | Promise<boolean>,
-  ): Promise<void> {
-    const { clock, random, log } = this.#options
-    const backOff = new BackOff({ firstMilliseconds: 1_000, longestMilliseconds: 30_000, random })
-    while (!this.#stop.signal.aborted) {
-      try {
-        return await step()
-      } catch (error) {
-        if (await isSettled(error)) return
-        const waitMilliseconds = backOff.failed()
-        log.warn({ reason: reasonOf(error), retry_in_ms: waitMilliseconds }, failure)
-        await pause(clock, waitMilliseconds, this.#stop.signal)
-      }
-    }
-  }
-
   #renewInTime(): Promise<void> {
-    return this.#persist(
+    return tryUntilDone(
+      this.#attempts,
       "this agent's own SVID cannot be renewed now",
       () => this.#renew(),
       async (error) => {
@@ -272,7 +253,8 @@ export class NodeIdentity {
         `the server does not know this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
       )
     log.warn({ reason: reasonOf(reason) }, 'the server asks this node to attest itself again')
-    await this.#persist(
+    await tryUntilDone(
+      this.#attempts,
       'this node could not attest itself again yet',
       () => this.#attest(),
       (error) => {

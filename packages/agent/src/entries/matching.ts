@@ -49,11 +49,12 @@ export function withUniqueHints(entries: readonly AuthorizedEntry[]): Authorized
   const oldest = new Map<string, AuthorizedEntry>()
   for (const entry of entries) {
     const other = oldest.get(entry.hint)
-    if (entry.hint !== '' && (other === undefined || isOlder(entry, other))) oldest.set(entry.hint, entry)
+    if (entry.hint !== '' && (other === undefined || byAge(entry, other) < 0)) oldest.set(entry.hint, entry)
   }
   return entries.filter((entry) => entry.hint === '' || oldest.get(entry.hint) === entry)
 }
 
-function isOlder(one: AuthorizedEntry, other: AuthorizedEntry): boolean {
-  return one.createdAt < other.createdAt || (one.createdAt === other.createdAt && one.id < other.id)
+/** For sorting: the older one first. */
+export function byAge(one: AuthorizedEntry, other: AuthorizedEntry): number {
+  return one.createdAt - other.createdAt || (one.id < other.id ? -1 : 1)
 }

@@ -3,6 +3,7 @@ import type { DiscoveryRequest, DiscoveryResponse } from '@countersign/spiffe/pr
 import type { SecretDiscoveryServiceServer } from '@countersign/spiffe/protocol/envoy-secret'
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import type { AgentLog } from '../agent-log.ts'
+import { x509Version } from '../bundles/x509-version.ts'
 import type { Clock } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { CallPeers } from '../peer/peer-of-call.ts'
@@ -133,7 +134,7 @@ function compose(
   for (const secret of there) {
     version.update(`\n${secret.name} `)
     if ('entry' in secret) version.update(svidOf(secret.entry)?.serialNumber ?? '')
-    else for (const bundle of secret.bundles) for (const { der } of bundle.x509Authorities) version.update(der)
+    else for (const bundle of secret.bundles) version.update(x509Version(bundle))
   }
   const versionInfo = version.digest('hex')
   return {

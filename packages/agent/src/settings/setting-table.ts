@@ -1,3 +1,5 @@
+import { closest, distance } from 'fastest-levenshtein'
+
 /** How the text of a setting is read. */
 export type SettingKind = 'text' | 'path' | 'duration' | 'count' | 'switch' | 'list'
 
@@ -64,25 +66,10 @@ export function flagName(name: string): string {
 
 /** `; did you mean "socket"?`, or nothing when none is near. */
 export function nearestSetting(name: string, names: readonly string[]): string {
-  const [nearest] = names
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((one, other) => one.distance - other.distance)
-  return nearest !== undefined && nearest.distance <= 3 ? `; did you mean "${nearest.candidate}"?` : ''
+  const nearest = closest(name, names)
+  return distance(name, nearest) <= 3 ? `; did you mean "${nearest}"?` : ''
 }
 
 function setting(name: string, kind: SettingKind, description: string): Setting {
   return { name, kind, description }
-}
-
-function editDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (let at = 1; at <= one.length; at++) {
-    const next = [at]
-    for (let to = 1; to <= other.length; to++) {
-      const replaced = (row[to - 1] as number) + (one[at - 1] === other[to - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[to] as number) + 1, (next[to - 1] as number) + 1))
-    }
-    row = next
-  }
-  return row[other.length] as number
 }

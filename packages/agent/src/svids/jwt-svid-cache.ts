@@ -97,16 +97,11 @@ function readSvid(token: string, entry: AuthorizedEntry): IssuedJwtSvid {
   const svid = parseJwtSvidUnverified(token)
   if (svid.id.toString() !== entry.spiffeId)
     throw new AgentError('invalid_answer', `the server signed a JWT-SVID for ${svid.id}, not ${entry.spiffeId}`)
-  const { jti } = svid.claims as { jti?: unknown }
+  const { jti } = svid.claims
   return {
     token,
     jwtId: typeof jti === 'string' ? jti : undefined,
-    keyId: keyIdOf(token),
+    keyId: svid.keyId,
     expiresAt: svid.expiresAt,
   }
-}
-
-function keyIdOf(token: string): string | undefined {
-  const header = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString('utf8')) as { kid?: unknown }
-  return typeof header.kid === 'string' ? header.kid : undefined
 }

@@ -11,6 +11,7 @@ import { type ServerUnaryCall, type ServerWritableStream, type sendUnaryData, st
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
+import { x509Version } from '../bundles/x509-version.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { CallPeers } from '../peer/peer-of-call.ts'
@@ -19,7 +20,7 @@ import { asRefusal, CallRefusal, noIdentity } from '../workloads/call-refusal.ts
 import { type Composed, followWorkload } from '../workloads/follow-workload.ts'
 import type { AttestedWorkload, WorkloadIdentities } from '../workloads/workload-identities.ts'
 import { checkSecurityHeader } from './security-header.ts'
-import { jwtBundles, x509BundlesResponse, x509SvidResponse } from './workload-messages.ts'
+import { jwtBundles, type KnownBundles, x509BundlesResponse, x509SvidResponse } from './workload-messages.ts'
 
 export interface WorkloadApiOptions {
   readonly identities: WorkloadIdentities
@@ -80,7 +81,6 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
     fetchX509Svid: streaming((workload, entries, write) => {
       const svids = identities.x509Svids(entries)
       const bundles = identities.bundlesFor(entries)
-      const response = () => x509SvidResponse(svids, bundles)
       return {
         version: digest([
           ...svids.map(({ serialNumber, entry }) => `${serialNumber} ${entry.hint}`),
@@ -89,7 +89,7 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
         complete: svids.length === entries.length,
         some: svids.length > 0,
         send() {
-          write(response())
+          write(x509SvidResponse(svids, bundles))
           for (const svid of svids) identities.delivered(workload, svid)
         },
       }
@@ -156,7 +156,7 @@ function validateJwtSvid(request: ValidateJWTSVIDRequest, options: WorkloadApiOp
     const foreign = svid.id.trustDomain !== options.trustDomain
     return {
       spiffeId: svid.id.toString(),
-      claims: foreign ? { sub: claims['sub'], aud: claims['aud'], exp: claims['exp'] } : claims,
+      claims: foreign ? { sub: claims.sub, aud: claims.aud, exp: claims.exp } : claims,
     }
   } catch (error) {
     throw new CallRefusal(status.INVALID_ARGUMENT, reasonOf(error))
@@ -167,11 +167,8 @@ function whole(versions: readonly string[], send: () => void): Composed {
   return { version: digest(versions), complete: true, some: true, send }
 }
 
-function bundleVersions({ own, federated }: ReturnType<WorkloadIdentities['bundlesFor']>): string[] {
-  return [own, ...federated].flatMap(({ trustDomain, x509Authorities }) => [
-    trustDomain,
-    ...x509Authorities.map(({ der }) => der.toString('base64')),
-  ])
+function bundleVersions({ own, federated }: KnownBundles): string[] {
+  return [own, ...federated].map(x509Version)
 }
 
 function digest(parts: readonly string[]): string {

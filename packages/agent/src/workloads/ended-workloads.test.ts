@@ -38,7 +38,7 @@ describe('an identity', () => {
     expect(report?.entryId).toBe('web')
     expect(report?.x509SerialNumbers).toHaveLength(1)
     expect(report?.x509SerialNumbers[0]).toMatch(/^[0-9a-f]+$/)
-    expect(report?.jwtIds).toEqual([parseJwtSvidUnverified(one.told.tokens?.[0] as string).claims['jti']])
+    expect(report?.jwtIds).toEqual([parseJwtSvidUnverified(one.told.tokens?.[0] as string).claims.jti])
     expect(agent.status()).toMatchObject({ workloads: 0, cached_svids: 0 })
   })
 

@@ -6,6 +6,7 @@ import type { BundleStore } from '../bundles/bundle-store.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { EntryStore } from '../entries/entry-store.ts'
 import {
+  byAge,
   missingSelectors,
   policyFailures,
   type SelectorSet,
@@ -106,9 +107,7 @@ export class WorkloadIdentities {
       if (failures.length === 0) allowed.push(entry)
       else this.#refuse(entry, workload, failures)
     }
-    return withUniqueHints(allowed).sort(
-      (one, other) => one.createdAt - other.createdAt || (one.id < other.id ? -1 : 1),
-    )
+    return withUniqueHints(allowed).sort(byAge)
   }
 
   /** Asks for the SVIDs of these entries and says which there are by now. */

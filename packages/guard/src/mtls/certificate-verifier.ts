@@ -1,5 +1,6 @@
-import { type Bundle, type BundleSet, parseSpiffeId, verifyCertificateChain, verifyX509Svid } from '@countersign/spiffe'
+import { parseSpiffeId, verifyCertificateChain, verifyX509Svid } from '@countersign/spiffe'
 import { type Caller, deepFreeze } from '../caller.ts'
+import { oncePerConnection } from '../peer-certificate/once-per-connection.ts'
 import type { PeerCertificate } from '../peer-certificate/peer-certificate.ts'
 import { Refused } from '../refusal.ts'
 import { certificateRefusal, notAllowed } from './certificate-refusal.ts'
@@ -8,56 +9,27 @@ import type { CertificateIdentity, MtlsSettings } from './mtls-options.ts'
 /** The caller behind a certificate. Throws Refused. `now` in seconds since the epoch. */
 export type VerifyCertificate = (peer: PeerCertificate, now: number) => Caller
 
-interface Verified {
-  readonly caller: Caller
-  readonly trustDomain: string | undefined
-  /** Of the trust domain, when it was verified: another one means to verify again. */
-  readonly bundle: Bundle | undefined
-  readonly verifiedAt: number
-  /** When the leaf begins and ends. */
-  readonly notBefore: number
-  readonly notAfter: number
-}
-
-const recheckSeconds = 60
-
 /**
- * Verifies certificates: a SPIFFE ID by the bundle of its own trust domain, everything else by the CAs. The chain of a connection
- * is verified once a minute, and again where the bundle is another; its validity at every request, so that an identity that has
- * ended ends on open connections too.
+ * Verifies certificates: a SPIFFE ID by the bundle of its own trust domain, everything else by the CAs; see `oncePerConnection` for
+ * how often.
  */
 export function createCertificateVerifier(settings: MtlsSettings, audience: string): VerifyCertificate {
-  const { bundles } = settings
-  const known = new WeakMap<PeerCertificate, Verified>()
+  const callerOf = oncePerConnection(settings.bundles, (peer, now) =>
+    toCaller(identify(peer, settings, now), settings, audience),
+  )
 
   return (peer, now) => {
-    const remembered = known.get(peer)
-    if (remembered !== undefined && isStillGood(remembered, bundles, now)) return remembered.caller
     try {
-      const verified = verify(peer, settings, audience, now)
-      known.set(peer, verified)
-      return verified.caller
+      return callerOf(peer, now)
     } catch (error) {
       throw error instanceof Refused ? error : new Refused(certificateRefusal(error))
     }
   }
 }
 
-function isStillGood(when: Verified, bundles: BundleSet | undefined, now: number): boolean {
-  if (now < when.notBefore || now > when.notAfter) return false
-  if (now < when.verifiedAt || now >= when.verifiedAt + recheckSeconds) return false
-  return when.trustDomain === undefined || bundles?.get(when.trustDomain) === when.bundle
-}
-
-function verify(peer: PeerCertificate, settings: MtlsSettings, audience: string, now: number): Verified {
-  const { leaf } = peer
-  const times = { verifiedAt: now, notBefore: leaf.notBefore, notAfter: leaf.notAfter }
-  const hasId = leaf.uris.some((uri) => /^spiffe:/i.test(uri))
-  const identity = hasId ? identityOfSvid(peer, settings, now) : identityOfName(peer, settings, now)
-  const { spiffeId } = identity
-  const trustDomain = spiffeId === undefined ? undefined : parseSpiffeId(spiffeId).trustDomain
-  const bundle = trustDomain === undefined ? undefined : settings.bundles?.get(trustDomain)
-  return { caller: toCaller(identity, trustDomain, settings, audience), trustDomain, bundle, ...times }
+function identify(peer: PeerCertificate, settings: MtlsSettings, now: number): CertificateIdentity {
+  const hasId = peer.leaf.uris.some((uri) => /^spiffe:/i.test(uri))
+  return hasId ? identityOfSvid(peer, settings, now) : identityOfName(peer, settings, now)
 }
 
 /** A SPIFFE ID is never taken on the word of the CAs for plain certificates: they may sign any name. */
@@ -79,12 +51,7 @@ function identityOf({ leaf, thumbprint }: PeerCertificate): CertificateIdentity 
   return { subject, dnsNames, ipAddresses, emails, uris, serialNumber, thumbprint, expiresAt: notAfter }
 }
 
-function toCaller(
-  identity: CertificateIdentity,
-  trustDomain: string | undefined,
-  { clientOf, scopesOf }: MtlsSettings,
-  audience: string,
-): Caller {
+function toCaller(identity: CertificateIdentity, { clientOf, scopesOf }: MtlsSettings, audience: string): Caller {
   const clientId = clientOf(identity)
   if (clientId === undefined) throw new Refused(notAllowed)
   const { spiffeId, allowedAs, thumbprint, expiresAt, ...names } = identity
@@ -94,7 +61,7 @@ function toCaller(
     subject: spiffeId ?? allowedAs ?? identity.subject,
     scopes: [...scopesOf(clientId)],
     audience,
-    issuer: trustDomain === undefined ? '' : `spiffe://${trustDomain}`,
+    issuer: spiffeId === undefined ? '' : `spiffe://${parseSpiffeId(spiffeId).trustDomain}`,
     credentialId: thumbprint,
     ...(spiffeId === undefined ? {} : { spiffeId }),
     expiresAt,

@@ -1,5 +1,5 @@
 import { Agent } from 'node:https'
-import { toPem } from '@countersign/spiffe'
+import { SpiffeError, toPem } from '@countersign/spiffe'
 import { createTestAuthority, type TestAuthority } from '@countersign/spiffe/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createGuard, type Guard } from '../guard.ts'
@@ -174,6 +174,23 @@ describe('certificates that are refused', () => {
     expect((await callTls(server, {}, { agent })).status).toBe(200)
     withdrawing.set('example.org', createTestAuthority('example.org').bundle)
     expect((await callTls(server, {}, { agent })).json.reason).toBe('untrusted_certificate')
+    agent.destroy()
+  })
+
+  it('answers 503 on open connections when the bundle is too old and no new one is to be had', async () => {
+    let isStale = false
+    const source = {
+      get(name: string) {
+        if (isStale) throw new SpiffeError('unavailable', 'the bundle cannot be had')
+        return bundles.get(name)
+      },
+    }
+    const server = await serve({ mtls: { bundles: source, allow } })
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ...orders, rejectUnauthorized: false })
+    expect((await callTls(server, {}, { agent })).status).toBe(200)
+    isStale = true
+    const unsure = await callTls(server, {}, { agent })
+    expect([unsure.status, unsure.json.reason]).toEqual([503, 'bundles_unavailable'])
     agent.destroy()
   })
 

@@ -1,6 +1,7 @@
 import { createAddressList, normaliseAddress } from '@countersign/limits'
 import { type BundleSet, checkSpiffePattern, matchesSpiffePattern, verifyX509Svid } from '@countersign/spiffe'
 import { GuardConfigurationError } from '../guard-error.ts'
+import { oncePerConnection } from './once-per-connection.ts'
 import type { PeerCertificate } from './peer-certificate.ts'
 
 /**
@@ -42,7 +43,7 @@ export function createCertificateProxy(options: CertificateProxyOptions, otherBu
   if (spiffeIds.length > 0 && bundles === undefined) throw unusable('"spiffeIds" need "bundles" to verify the proxy by')
   const list = readLists(spiffeIds, addresses)
 
-  function isKnownId(certificate: PeerCertificate, now: number): boolean {
+  const isKnownId = oncePerConnection(bundles, (certificate, now) => {
     if (bundles === undefined || spiffeIds.length === 0) return false
     try {
       const id = verifyX509Svid(certificate.chain, bundles, now, { purpose: 'client' })
@@ -51,7 +52,7 @@ export function createCertificateProxy(options: CertificateProxyOptions, otherBu
       // Not the proxy: whoever it is, his header is not looked at.
       return false
     }
-  }
+  })
 
   return {
     header,

@@ -9,7 +9,7 @@ it('says that a process has ended, also while nobody has taken note of its end',
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
   })
   onTestFinished(() => void parent.kill('SIGKILL'))
-  const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
+  const pid = Number(await new Promise((resolve) => parent.stdout?.once('data', resolve)))
   const process_ = pinProcess({ pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
   process_.check()
   ;(parent.stdio[3] as NodeJS.WritableStream).write('\n')

@@ -23,6 +23,7 @@ interface Explanation {
 /** Asks the agent on this machine what it sees of a process, and prints it. */
 export async function explainProcess(pid: number, options: OutputOptions & { agent?: string }): Promise<void> {
   const explanation = await askAgent<Explanation>(options.agent, `/v1/explain/${pid}`)
+  const { spiffe_id: node } = await askAgent<{ spiffe_id: string | null }>(options.agent, '/v1/status')
   if (options.json) {
     printJson(explanation)
     return
@@ -35,12 +36,18 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
   writeLine(`\n${paint('bold', 'What the agent sees')}`)
   for (const selector of explanation.selectors) writeLine(`  ${printable(selector)}`)
   for (const problem of explanation.problems) writeLine(`  ${paint('yellow', 'not known:')} ${printable(problem)}`)
-  writeLine(`\n${paint('bold', 'Entries of this node')}`)
+  writeLine(`\n${paint('bold', 'Entries of this node')}${node === null ? '' : `  ${paint('dim', printable(node))}`}`)
   const nearestFirst = explanation.entries.toSorted((one, other) => faultsOf(one) - faultsOf(other))
   for (const entry of nearestFirst) printEntry(entry)
-  if (nearestFirst.length === 0) throw new CliError('this node has no entries; see: countersign workload list')
+  if (nearestFirst.length === 0) {
+    const parent = node === null ? 'NODE' : printable(node)
+    throw new CliError(`this node has no entries; make one with: countersign workload create --parent-id ${parent} …`)
+  }
   if (!nearestFirst.some(isGiven)) {
     note('\nThis process has no identity. The first entry above is the one that fits it best.')
+    note(
+      'One that is missing here has another parent than this node, has ended, or demands a node that was attested later: countersign audit search --type entry.withheld',
+    )
   }
 }
 

@@ -112,6 +112,7 @@ describe('a workload that gets no answer', () => {
     nobody.close()
     expect(error).toMatchObject({ code: 'unavailable' })
     expect((error as Error).message).toContain('/nonexistent/agent.sock')
+    expect((error as Error).message).not.toContain('Resolution note')
   })
 
   it('does not wait for an agent that says nothing', async () => {

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { formatPemCertificates } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import fc from 'fast-check'
@@ -56,7 +60,7 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     expect(parseForwardedClientCert(own)).toEqual([leaf, root])
     expect(parseForwardedClientCert(`Cert=${quoted(other)},${own}`)).toEqual([leaf, root])
     expect(parseForwardedClientCert(`Cert=${quoted(leaf)}`)).toEqual([leaf])
-    expect(parseForwardedClientCert(`URI=a;URI=b;cert=${quoted(leaf)}`)).toEqual([leaf])
+    expect(parseForwardedClientCert(`URI=spiffe://example.org/orders;cert=${quoted(leaf)};DNS=`)).toEqual([leaf])
     expect(parseForwardedClientCert(undefined)).toEqual([])
     expect(parseForwardedClientCert(' ')).toEqual([])
   })
@@ -69,13 +73,41 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     ['has no PEM', 'Cert="abc"'],
     ['has a broken escape', 'Cert="%zz"'],
     ['has text after a quote', `Cert=${quoted(leaf)}x`],
+    ['names another than the certificate', `Cert=${quoted(leaf)};URI=spiffe://example.org/billing`],
+    ['names a host more than the certificate', `Cert=${quoted(leaf)};DNS=example.org`],
+    ['has text before a quote', `By=x"y";Cert=${quoted(leaf)}`],
     ['has an empty element at its end', `Cert=${quoted(leaf)},`],
   ])('is refused when it %s', (_name, text) => {
     expect(() => parseForwardedClientCert(text)).toThrow(PeerCertificateError)
   })
 
+  it('never gives what a client has written into the subject of his own certificate, with a quote sent ahead', () => {
+    // As RFC 2253 escapes O=a,Cert=...;X=" and Envoy quotes it.
+    const subject = `O=a\\,Cert=${quoted(other).slice(1, -1)}\\;X=\\"`
+    const own = `Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Subject="${subject}";URI=spiffe://example.org/orders`
+    expect(parseForwardedClientCert(own)).toEqual([leaf])
+    for (const sent of ['"', '""', 'X="', 'Subject="', 'X="\\\\']) {
+      expect(() => parseForwardedClientCert(`${sent},${own}`)).toThrow(PeerCertificateError)
+    }
+  })
+
+  it('never gives what a client has written into a name of his own certificate', () => {
+    const inject = (element: string) => `x,Hash=${'a'.repeat(64)};Cert=${quoted(other).slice(1, -1)};${element}`
+    const uri = inject('URI=spiffe://example.org/billing')
+    const mine = selfSigned([`URI.1 = ${uri}`])
+    expect(() => parseForwardedClientCert(`Hash=${'b'.repeat(64)};Cert=${quoted(mine)};URI=${uri}`)).toThrow(/names/)
+    const twice = selfSigned(['URI.1 = x', `URI.2 = ${uri}`])
+    expect(() => parseForwardedClientCert(`Hash=${'b'.repeat(64)};Cert=${quoted(twice)};URI=x;URI=${uri}`)).toThrow(
+      /names/,
+    )
+    const dns = inject('DNS=billing')
+    const host = selfSigned([`DNS.1 = ${dns}`])
+    expect(() => parseForwardedClientCert(`Hash=${'b'.repeat(64)};Cert=${quoted(host)};DNS=${dns}`)).toThrow(/names/)
+  })
+
   it('never gives what a client put before the element of the proxy, however it is quoted (attack 77)', () => {
-    const own = `Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Subject="CN=orders";URI=spiffe://example.org/orders`
+    const subject = `CN=\\"a\\,Cert=${quoted(other).slice(1, -1)}\\"`
+    const own = `Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Subject="${subject}";URI=spiffe://example.org/orders`
     const pieces = fc.constantFrom('"', '\\', ',', ';', '=', 'Cert=', quoted(other), 'Chain=', 'a', ' ', 'X="')
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 12 }), (parts) => {
@@ -92,3 +124,20 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     )
   })
 })
+
+/** As an attacker makes his own: openssl does not look at what a name holds. */
+function selfSigned(names: readonly string[]): Buffer {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-names-'))
+  try {
+    const file = join(folder, 'openssl.cnf')
+    writeFileSync(
+      file,
+      `[req]\ndistinguished_name=dn\nx509_extensions=v3\n[dn]\n[v3]\nsubjectAltName=@names\n[names]\n${names.join('\n')}\n`,
+    )
+    const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/dev/null']
+    const args = ['req', '-x509', ...made, '-subj', '/CN=mallory', '-config', file, '-outform', 'DER']
+    return execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}

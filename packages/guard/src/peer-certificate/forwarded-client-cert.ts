@@ -1,4 +1,4 @@
-import { parsePemCertificates } from '@countersign/spiffe'
+import { type Certificate, parsePemCertificates } from '@countersign/spiffe'
 import { PeerCertificateError } from './peer-certificate.ts'
 
 const longestValue = 128 * 1024
@@ -12,68 +12,71 @@ const longestValue = 128 * 1024
 export function parseForwardedClientCert(value: string | undefined): Uint8Array[] {
   if (value === undefined || value.trim() === '') return []
   if (value.length > longestValue) throw malformed('X-Forwarded-Client-Cert is too long')
-  const fields = fieldsOf(lastElement(value))
-  const pem = fields.get('chain') ?? fields.get('cert')
-  if (pem === undefined) {
+  const chain = elementsOf(value).map(chainOf).at(-1)
+  if (chain === undefined) {
     throw malformed('X-Forwarded-Client-Cert has no Cert: Envoy needs set_current_client_cert_details: { cert: true }')
   }
+  return chain.map(({ der }) => der)
+}
+
+type Fields = ReadonlyMap<string, readonly string[]>
+
+/** The chain of one element, undefined where it shows none. */
+function chainOf(fields: Fields): readonly Certificate[] | undefined {
+  const [pem] = fields.get('chain') ?? fields.get('cert') ?? []
+  if (pem === undefined) return undefined
   const chain = readPem(pem)
-  const leaf = fields.get('cert')
-  if (leaf !== undefined && !chain[0]!.equals(readPem(leaf)[0]!)) {
+  const [leaf] = chain as [Certificate, ...Certificate[]]
+  const shown = fields.get('cert')?.[0]
+  if (shown !== undefined && !leaf.der.equals(readPem(shown)[0]!.der)) {
     throw malformed('X-Forwarded-Client-Cert has a Cert that its Chain does not begin with')
+  }
+  if (!beginsWith(leaf.uris, fields.get('uri')) || !beginsWith(leaf.dnsNames, fields.get('dns'))) {
+    throw malformed('X-Forwarded-Client-Cert has names that are not those of its certificate')
   }
   return chain
 }
 
-/** Elements are separated by commas, fields by semicolons, outside of quotes; within them a backslash escapes. */
-function lastElement(value: string): string {
-  return split(value, ',').at(-1)!
+/** Envoy writes these names as they are: one with a comma in it would end the element and begin another. */
+function beginsWith(names: readonly string[], told: readonly string[] = []): boolean {
+  return told.filter((name) => name !== '').every((name, index) => name === names[index])
 }
 
-function fieldsOf(element: string): Map<string, string> {
-  const fields = new Map<string, string>()
-  for (const field of split(element, ';')) {
-    const equals = field.indexOf('=')
-    if (equals < 1) throw malformed('X-Forwarded-Client-Cert has a field without a value')
-    const name = field.slice(0, equals).trim().toLowerCase()
+/**
+ * Elements are separated by commas, their fields by semicolons; within quotes a backslash escapes. The whole of it must be so, to
+ * the last letter: a quote that a client sent open would else have us read the proxy's own values inside out.
+ */
+function elementsOf(value: string): Fields[] {
+  let fields = new Map<string, string[]>()
+  const elements = [fields]
+  const field = /[ \t]*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^",;\\]*)([,;]|$)/y
+  for (let end: string | undefined; end !== ''; ) {
+    const [, given, text, separator] = field.exec(value) ?? []
+    if (given === undefined || text === undefined)
+      throw malformed('X-Forwarded-Client-Cert is not quoted as it must be')
+    const name = given.toLowerCase()
     // URI and DNS repeat; what decides must not.
     if ((name === 'cert' || name === 'chain') && fields.has(name)) {
       throw malformed(`X-Forwarded-Client-Cert has two fields ${name}`)
     }
-    fields.set(name, unquoted(field.slice(equals + 1).trim()))
+    fields.set(name, [...(fields.get(name) ?? []), unquoted(text.trim())])
+    end = separator
+    if (end !== ',') continue
+    fields = new Map()
+    elements.push(fields)
   }
-  return fields
-}
-
-function split(text: string, separator: ',' | ';'): string[] {
-  const parts: string[] = []
-  let start = 0
-  let inQuotes = false
-  for (let index = 0; index < text.length; index++) {
-    const character = text[index]
-    if (inQuotes && character === '\\') index++
-    else if (character === '"') inQuotes = !inQuotes
-    else if (character === separator && !inQuotes) {
-      parts.push(text.slice(start, index))
-      start = index + 1
-    }
-  }
-  if (inQuotes) throw malformed('X-Forwarded-Client-Cert has a quote that does not end')
-  parts.push(text.slice(start))
-  return parts
+  return elements
 }
 
 function unquoted(value: string): string {
-  if (!value.startsWith('"')) return value
-  if (value.length < 2 || !value.endsWith('"')) throw malformed('X-Forwarded-Client-Cert has text after a quote')
-  return value.slice(1, -1).replace(/\\(.)/g, '$1')
+  return value.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, '$1') : value
 }
 
-function readPem(encoded: string): Buffer[] {
+function readPem(encoded: string): Certificate[] {
   try {
     const certificates = parsePemCertificates(decodeURIComponent(encoded))
     if (certificates.length === 0) throw new Error('it holds no certificate')
-    return certificates.map(({ der }) => der)
+    return certificates
   } catch (error) {
     throw malformed(`X-Forwarded-Client-Cert: ${(error as Error).message}`, error)
   }

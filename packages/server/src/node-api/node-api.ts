@@ -6,7 +6,7 @@ import { HealthService } from '@countersign/spiffe/protocol/health'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { BundleService } from '@countersign/spiffe/protocol/spire-bundle'
 import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
-import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js'
+import { type ChannelOptions, Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
 import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
@@ -19,6 +19,7 @@ import { healthService } from './health-service.ts'
 import type { NodePeer } from './node-connection.ts'
 import { createNodeLimits, type NodeLimitSettings, noNodeLimits } from './node-limits.ts'
 import { type ConnectionBounds, createNodeListener } from './node-listener.ts'
+import { limitOpenCalls } from './open-calls.ts'
 import { svidService } from './svid-service.ts'
 import { workloadsService } from './workloads-service.ts'
 
@@ -51,6 +52,8 @@ export interface NodeApi {
 
 const defaultLifetimes: SvidLifetimes = { x509Seconds: 3600, jwtSeconds: 300, agentSeconds: 3600 }
 const graceMilliseconds = 10_000
+/** Of one agent, each with a message of 2 MiB at the most; honest ones have a dozen. */
+const mostOpenCalls = 100
 
 /**
  * The API that agents speak, SPIRE's and ours, on a port of its own: gRPC over TLS, with our own SVID.
@@ -87,7 +90,10 @@ export async function startNodeApi(options: NodeApiOptions): Promise<NodeApi> {
     audit: authority.audit,
     now: authority.now,
   })
-  const agents = createRpcServer(context, agentBounds(options.connectionMilliseconds ?? 180_000))
+  const agents = createRpcServer(context, {
+    ...agentBounds(options.connectionMilliseconds ?? 180_000),
+    interceptors: [limitOpenCalls(mostOpenCalls, context.rules.connectionOf)],
+  })
   const strangers = createRpcServer(context, strangerBounds)
   const listener = createNodeListener({
     identity: () => ({ ...ownSvid.current(), ca: ca.bundle().x509Authorities.map(({ der }) => toPem(der)) }),
@@ -174,7 +180,7 @@ const strangerBounds: ChannelOptions = {
   'grpc.max_receive_message_length': 64 * 1024,
 }
 
-function createRpcServer(context: NodeApiContext, bounds: ChannelOptions) {
+function createRpcServer(context: NodeApiContext, bounds: ServerOptions) {
   const server = new Server({ ...bounds, 'grpc.enable_channelz': 0 })
   server.addService(AgentService, agentService(context))
   server.addService(BundleService, bundleService(context))

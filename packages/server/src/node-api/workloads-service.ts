@@ -23,6 +23,8 @@ export function workloadsService(context: NodeApiContext): WorkloadsServer {
       }
       const ended = ownSvids(request, agent, context)
       if (ended.length === 0) return { revoked: 0 }
+      // Told as often as an agent likes, each would be an audit event again.
+      await limits.svids(agent.id, ended.length, agent.address)
       const serials = ended.flatMap(({ serial }) => serial ?? [])
       const ids = ended.flatMap(({ jti }) => jti ?? [])
       await audit.recordChange(

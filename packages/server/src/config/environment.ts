@@ -22,6 +22,7 @@ export function environmentSettings(environment: NodeJS.ProcessEnv): {
   for (const [variable, text] of Object.entries(environment)) {
     if (!variable.startsWith('COUNTERSIGN_') || notSettings.test(variable) || text === undefined || text === '')
       continue
+    if (isServiceLink(variable, text)) continue
     const fromFile = !byVariable.has(variable) && variable.endsWith('_FILE')
     const path = byVariable.get(fromFile ? variable.slice(0, -'_FILE'.length) : variable)
     if (path === undefined) {
@@ -45,6 +46,15 @@ export function environmentSettings(environment: NodeJS.ProcessEnv): {
     }
   }
   return { content, problems, sourceOf: (path) => sources.get(path.join('.')) }
+}
+
+/**
+ * Kubernetes tells every pod of a namespace about its Services: for one called `countersign` that is
+ * `COUNTERSIGN_SERVICE_HOST` and `COUNTERSIGN_PORT=tcp://10.0.0.7:80` among others.
+ */
+function isServiceLink(variable: string, text: string): boolean {
+  if (/_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/.test(variable)) return true
+  return /_PORT$/.test(variable) && /^(tcp|udp|sctp):\/\//.test(text)
 }
 
 function place(target: Record<string, unknown>, [first, ...rest]: string[], value: string): void {

@@ -102,6 +102,23 @@ it('never shows a value that may be secret', async () => {
   expect(told.join()).not.toContain('canary')
 })
 
+it('takes no notice of what Kubernetes says of a Service that is called countersign', () => {
+  const links = {
+    COUNTERSIGN_SERVICE_HOST: '10.0.0.7',
+    COUNTERSIGN_SERVICE_PORT: '443',
+    COUNTERSIGN_SERVICE_PORT_HTTPS: '443',
+    COUNTERSIGN_PORT: 'tcp://10.0.0.7:443',
+    COUNTERSIGN_PORT_443_TCP: 'tcp://10.0.0.7:443',
+    COUNTERSIGN_PORT_443_TCP_PROTO: 'tcp',
+    COUNTERSIGN_PORT_443_TCP_PORT: '443',
+    COUNTERSIGN_PORT_443_TCP_ADDR: '10.0.0.7',
+    COUNTERSIGN_NODES_SERVICE_HOST: '10.0.0.8',
+    COUNTERSIGN_MTLS_PORT: 'tcp://10.0.0.9:443',
+  }
+  const own = { COUNTERSIGN_ISSUER: 'http://localhost:1/', COUNTERSIGN_MASTER_KEY: masterKey }
+  expect(loadConfig({ environment: { ...own, ...links } })).toEqual(loadConfig({ environment: own }))
+})
+
 it('lets the environment win over the file, and keeps the issuer as it is written', async () => {
   const file = join(folder, 'a.yaml')
   await writeFile(file, `${issuer}port: 1\nkeys: { rotation: 20d }`)

@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AgentStatus } from '../agent.ts'
 import { reasonOf } from '../agent-error.ts'
+import { createServer } from '../node-http.ts'
 import { listenOnSocketFile } from '../sockets/socket-file.ts'
 import type { Explanation } from './explain.ts'
 

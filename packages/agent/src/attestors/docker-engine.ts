@@ -1,4 +1,4 @@
-import { request } from 'node:http'
+import { request } from '../node-http.ts'
 import { readJson } from './read-json.ts'
 
 export interface ContainerConfiguration {

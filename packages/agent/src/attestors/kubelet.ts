@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { request as httpRequest } from '../node-http.ts'
 import { type Pod, parsePodList } from './pod.ts'
 import { readJson } from './read-json.ts'
 

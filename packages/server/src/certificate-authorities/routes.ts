@@ -4,11 +4,10 @@ import { actorOf } from '../admin/administrator.ts'
 import { exactly } from '../admin/fields.ts'
 import { decodeCursor, paged, pageOf, pageQuery } from '../admin/paging.ts'
 import type { Authority } from '../authority.ts'
-import { Problem } from '../http/problem.ts'
-import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { workloadIdentityOf } from '../workload-identity.ts'
 import { activateAuthority } from './activate-authority.ts'
-import { CaUnavailable } from './ca-unavailable.ts'
+import { authorityById } from './authority-rows.ts'
+import { sayingWhy } from './ca-unavailable.ts'
 import { authorityKind, certificateAuthority, viewAuthority } from './certificate-authority-resource.ts'
 import { prepareAuthority, revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
 
@@ -66,7 +65,7 @@ export function certificateAuthorityRoutes(app: AdminApp, { authority }: AdminCo
     },
     async ({ body, administrator }, reply) => {
       const { authorities } = workloadIdentityOf(authority)
-      const id = await possible(prepareAuthority(body.kind, authorities, actorOf(administrator)))
+      const id = await sayingWhy(prepareAuthority(body.kind, authorities, actorOf(administrator)))
       return reply
         .code(201)
         .header('location', '/api/v1/certificate-authorities')
@@ -90,7 +89,7 @@ export function certificateAuthorityRoutes(app: AdminApp, { authority }: AdminCo
     async ({ body, administrator }) => {
       const { authorities } = workloadIdentityOf(authority)
       const options = { force: body.force, actor: actorOf(administrator) }
-      return settled(await possible(rotateAuthority(body.kind, authorities, options)), authority)
+      return settled(await sayingWhy(rotateAuthority(body.kind, authorities, options)), authority)
     },
   )
 
@@ -109,7 +108,7 @@ export function certificateAuthorityRoutes(app: AdminApp, { authority }: AdminCo
     },
     async ({ params: { id }, body, administrator }) => {
       const { authorities } = workloadIdentityOf(authority)
-      await possible(activateAuthority(id, authorities, { force: body.force, actor: actorOf(administrator) }))
+      await sayingWhy(activateAuthority(id, authorities, { force: body.force, actor: actorOf(administrator) }))
       return settled(id, authority)
     },
   )
@@ -149,7 +148,7 @@ export function certificateAuthorityRoutes(app: AdminApp, { authority }: AdminCo
     },
     async ({ params: { id }, body, administrator }) => {
       const { authorities } = workloadIdentityOf(authority)
-      await possible(revokeAuthority(id, authorities, { force: body.force, actor: actorOf(administrator) }))
+      await sayingWhy(revokeAuthority(id, authorities, { force: body.force, actor: actorOf(administrator) }))
       return settled(id, authority)
     },
   )
@@ -158,21 +157,5 @@ export function certificateAuthorityRoutes(app: AdminApp, { authority }: AdminCo
 /** The authority as it is now, once this replica signs and verifies by it. */
 async function settled(id: string, authority: Authority): Promise<z.infer<typeof certificateAuthority>> {
   await authority.feed.catchUp()
-  const row: CertificateAuthorityRow | undefined = await authority.store.database
-    .selectFrom('certificate_authorities')
-    .selectAll()
-    .where('id', '=', id)
-    .executeTakeFirst()
-  if (!row) throw new Problem(404, 'not_found', 'there is no certificate authority with this id')
-  return viewAuthority(row)
-}
-
-/** Says in the answer why no CA can be made, which is for administrators to mend. */
-export async function possible<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof CaUnavailable) throw new Problem(503, error.code, error.message)
-    throw error
-  }
+  return viewAuthority(await authorityById(authority.store.database, workloadIdentityOf(authority), id))
 }

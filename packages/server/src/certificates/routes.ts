@@ -1,5 +1,5 @@
 import { type AdminApp, type AdminContext, needs } from '../admin/admin-app.ts'
-import { possible } from '../certificate-authorities/routes.ts'
+import { sayingWhy } from '../certificate-authorities/ca-unavailable.ts'
 import { workloadIdentityOf } from '../workload-identity.ts'
 import { certificateOrder, issueCertificate, issuedCertificate } from './issue-certificate.ts'
 
@@ -19,7 +19,7 @@ export function certificateRoutes(app: AdminApp, { authority }: AdminContext): v
     },
     async ({ body, administrator }, reply) => {
       const identity = workloadIdentityOf(authority)
-      return reply.code(201).send(await possible(issueCertificate(body, { authority, identity }, administrator)))
+      return reply.code(201).send(await sayingWhy(issueCertificate(body, { authority, identity }, administrator)))
     },
   )
 }

@@ -30,6 +30,7 @@ export {
 export type { ExtendedKeyUsage, KeyUsage } from './certificates/extensions.ts'
 export { checkDistinguishedName, matchesDistinguishedName } from './certificates/match-distinguished-name.ts'
 export { formatPemCertificates, parsePemCertificates, toPem } from './certificates/pem.ts'
+export { shownCertificates } from './certificates/shown-certificates.ts'
 export { type ChainOptions, verifyCertificateChain } from './certificates/verify-chain.ts'
 export {
   isSpiffeId,
@@ -39,6 +40,7 @@ export {
   spiffeId,
 } from './ids/spiffe-id.ts'
 export { checkSpiffePattern, matchesSpiffePattern } from './ids/spiffe-pattern.ts'
+export { agentId, isAgentId, isSystemId, serverId } from './ids/system-ids.ts'
 export { SpiffeError, type SpiffeErrorCode } from './spiffe-error.ts'
 export { type JwtSvid, type JwtSvidRules, parseJwtSvidUnverified, verifyJwtSvid } from './svids/jwt-svid.ts'
 export { type JwtSvidToSign, signJwtSvid } from './svids/sign-jwt-svid.ts'

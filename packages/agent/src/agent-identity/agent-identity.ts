@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { type Certificate, parseCertificate, parseSpiffeId } from '@countersign/spiffe'
+import { type Certificate, isAgentId, parseCertificate, parseSpiffeId } from '@countersign/spiffe'
 import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
 import { AgentError, reasonOf } from '../agent-error.ts'
 
@@ -40,7 +40,7 @@ export function receivedIdentity(
     const id = parseSpiffeId(uri)
     if (leaf.uris.length !== 1 || id.trustDomain !== expected.trustDomain)
       throw new Error('its ID is of another trust domain')
-    if (!id.path.startsWith('/spire/agent/')) throw new Error(`${id} is no agent's ID`)
+    if (!isAgentId(id)) throw new Error(`${id} is no agent's ID`)
     if (expected.id !== undefined && id.toString() !== expected.id)
       throw new Error(`it is for ${id}, not ${expected.id}`)
     return { id: id.toString(), certificates, privateKey: expected.privateKey, reattestable: expected.reattestable }

@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:tls'
-import { type Certificate, parseBundleDocument, parsePemCertificates } from '@countersign/spiffe'
+import {
+  type Certificate,
+  parseBundleDocument,
+  parseCertificate,
+  parsePemCertificates,
+  serverId,
+} from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
-import { callDeadlineMilliseconds, peerChain, type ServerTrust, serverId, shownId } from './server-connection.ts'
+import { callDeadlineMilliseconds, type ServerTrust, shownId } from './server-connection.ts'
 
 /** What a node that knows nothing yet judges the server by. */
 export type Bootstrap =
@@ -90,9 +96,9 @@ function firstCertificateOf(server: { address: string; trustDomain: string }): P
     socket.once('error', (error) => fail(`cannot be reached: ${reasonOf(error)}`))
     socket.once('secureConnect', () => {
       try {
-        const [leaf] = peerChain(socket.getPeerCertificate(true))
-        const expected = serverId(server.trustDomain)
-        if (leaf?.uris.length !== 1 || leaf.uris[0] !== expected)
+        const leaf = parseCertificate(socket.getPeerCertificate(true).raw)
+        const expected = serverId(server.trustDomain).toString()
+        if (leaf.uris.length !== 1 || leaf.uris[0] !== expected)
           return fail(`shows ${shownId(leaf)}, not ${expected}; is the trust domain right?`)
         resolve(leaf)
         socket.destroy()

@@ -5,6 +5,8 @@ import {
   createBundle,
   formatPemCertificates,
   parseCertificate,
+  serverId,
+  shownCertificates,
   toPem,
   verifyX509Svid,
 } from '@countersign/spiffe'
@@ -179,12 +181,12 @@ function serverName({ address, trustDomain }: ServerConnectionOptions): Record<s
 }
 
 function checkServer(peer: PeerCertificate, { trust, trustDomain, address, clock }: ServerConnectionOptions): void {
-  const chain = peerChain(peer)
+  const chain = shownCertificates(peer).map((der) => parseCertificate(der))
   if ('pinned' in trust) {
     if (chain[0]?.der.equals(trust.pinned.der)) return
     throw new Error(`the server at ${address} shows another certificate than a moment ago`)
   }
-  const expected = serverId(trustDomain)
+  const expected = serverId(trustDomain).toString()
   // Said first: of another trust domain there is no bundle here, which would explain nothing.
   if (!chain[0]?.uris.includes(expected))
     throw new Error(`the server at ${address} shows ${shownId(chain[0])}, not ${expected}; is the trust domain right?`)
@@ -193,24 +195,8 @@ function checkServer(peer: PeerCertificate, { trust, trustDomain, address, clock
   if (id.toString() !== expected) throw new Error(`the server at ${address} is ${id}, not ${expected}`)
 }
 
-/** The chain as the peer sent it, leaf first. */
-export function peerChain(peer: PeerCertificate): Certificate[] {
-  const chain: Certificate[] = []
-  const deepest = 10
-  for (let at: PeerCertificate | undefined = peer; at?.raw && chain.length < deepest; ) {
-    chain.push(parseCertificate(at.raw))
-    const issuer: PeerCertificate | undefined = (at as { issuerCertificate?: PeerCertificate }).issuerCertificate
-    at = issuer === at ? undefined : issuer
-  }
-  return chain
-}
-
 /** What a certificate says of whose it is, safe to print. */
 export function shownId(leaf: Certificate | undefined): string {
   const [uri] = leaf?.uris ?? []
   return uri === undefined ? 'no SPIFFE ID' : uri.slice(0, 300).replace(/[^\x21-\x7e]/g, '?')
-}
-
-export function serverId(trustDomain: string): string {
-  return `spiffe://${trustDomain}/spire/server`
 }

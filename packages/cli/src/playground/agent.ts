@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { createAgent, createUnixAttestor } from '@countersign/agent'
 import { type Authority, createEntry, type RunningServer } from '@countersign/server'
+import { agentId } from '@countersign/spiffe'
 import type { Logger } from 'pino'
 import { type NodeCertificate, openNodeCertificate } from './node-certificate.ts'
 
@@ -37,7 +38,7 @@ export async function seedEntry(authority: Authority, { fingerprint }: NodeCerti
   const known = await store.database.selectFrom('registration_entries').select('id').limit(1).executeTakeFirst()
   if (known !== undefined) return
   const selectors = [{ type: 'unix', value: `uid:${process.getuid?.() ?? 0}` }]
-  const parentId = `spiffe://${playgroundTrustDomain}/spire/agent/x509pop/${fingerprint}`
+  const parentId = agentId(playgroundTrustDomain, `x509pop/${fingerprint}`).toString()
   await createEntry({ spiffeId: ownId, parentId, selectors }, playgroundTrustDomain, authority, {})
 }
 

@@ -1,4 +1,5 @@
 import type { DetailedPeerCertificate } from 'node:tls'
+import { shownCertificates } from '@countersign/spiffe'
 import { type PeerCertificate, PeerCertificateError, readPeerCertificate } from './peer-certificate.ts'
 
 /**
@@ -13,7 +14,8 @@ export function connectionCertificate(socket: object): PeerCertificate | undefin
   const { getPeerCertificate } = socket as TlsSocketLike
   if (typeof getPeerCertificate !== 'function') return undefined
   try {
-    const peer = readPeerCertificate(chainOf(getPeerCertificate.call(socket, true)))
+    // Not `getPeerX509Certificate`: asked a second time, Node's has lost the issuers.
+    const peer = readPeerCertificate(shownCertificates(getPeerCertificate.call(socket, true)))
     if (peer !== undefined) seen.set(socket, peer)
     return peer
   } catch (error) {
@@ -27,17 +29,3 @@ interface TlsSocketLike {
 }
 
 const seen = new WeakMap<object, PeerCertificate | PeerCertificateError>()
-
-/** Not `getPeerX509Certificate`: asked a second time, Node's has lost the issuers. */
-function chainOf(leaf: Partial<DetailedPeerCertificate> | null): Uint8Array[] {
-  const chain: Uint8Array[] = []
-  let next: Partial<DetailedPeerCertificate> | null | undefined = leaf
-  // A root is its own issuer.
-  const visited = new Set<object>()
-  while (next?.raw !== undefined && !visited.has(next)) {
-    visited.add(next)
-    chain.push(next.raw)
-    next = next.issuerCertificate
-  }
-  return chain
-}

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { type CertificateIssuer, formatPemCertificates, spiffeId } from '@countersign/spiffe'
+import { type CertificateIssuer, formatPemCertificates, serverId } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
 import type { CaAuthority } from './certificate-authority.ts'
 import type { IssuanceIds } from './issuance-id.ts'
@@ -94,7 +94,7 @@ async function makeSvid(options: OwnSvidOptions): Promise<Svid> {
   const now = options.now()
   const issuer = ca.issuer()
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const id = spiffeId(trustDomain, '/spire/server').toString()
+  const id = serverId(trustDomain).toString()
   const { chain, expiresAt, serialNumber } = signX509Svid(ca, {
     id,
     publicKeyDer: publicKey.export({ type: 'spki', format: 'der' }),

@@ -1,4 +1,4 @@
-import { type CertificateRequest, parseCertificateRequest, parseSpiffeId } from '@countersign/spiffe'
+import { type CertificateRequest, isAgentId, parseCertificateRequest, parseSpiffeId } from '@countersign/spiffe'
 import type { AgentServer, AttestAgentRequest, AttestAgentResponse } from '@countersign/spiffe/protocol/spire-agent'
 import type { X509SVID } from '@countersign/spiffe/protocol/spire-types'
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
@@ -99,10 +99,14 @@ async function attest(
 ): Promise<AttestedNode> {
   const attestor = context.nodeAttestors.find((known) => known.type === type)
   try {
-    if (!attestor) throw new RpcError(status.FAILED_PRECONDITION, 'the server attests no nodes in this way; its setting spiffe.node_attestors says in which')
+    if (!attestor)
+      throw new RpcError(
+        status.FAILED_PRECONDITION,
+        'the server attests no nodes in this way; its setting spiffe.node_attestors says in which',
+      )
     const attested = await attestor.attest(payload, challenge)
-    const { trustDomain, path } = parseSpiffeId(attested.id)
-    if (trustDomain !== context.trustDomain || !path.startsWith('/spire/agent/')) {
+    const id = parseSpiffeId(attested.id)
+    if (id.trustDomain !== context.trustDomain || !isAgentId(id)) {
       throw new Error(`the attestor ${type} has made an ID that no agent may have`)
     }
     return attested

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { RateLimiter } from '@countersign/limits'
-import { type BundleSet, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
+import { type BundleSet, isAgentId, parseCertificate, toPem, verifyX509Svid } from '@countersign/spiffe'
 import { WorkloadsService } from '@countersign/spiffe/protocol/countersign-agent'
 import { HealthService } from '@countersign/spiffe/protocol/health'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
@@ -151,7 +151,7 @@ function authenticate(chain: readonly Buffer[], bundles: BundleSet, now: number)
   const [leaf] = certificates
   if (!leaf) throw new Error('there is no certificate')
   const id = verifyX509Svid(certificates, bundles, now)
-  return { id, chain: certificates, leaf, isAgent: id.path.startsWith('/spire/agent/') }
+  return { id, chain: certificates, leaf, isAgent: isAgentId(id) }
 }
 
 function authoritiesOf(ca: CaAuthority): readonly string[] {

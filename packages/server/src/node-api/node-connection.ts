@@ -20,24 +20,6 @@ export interface NodePeer {
   readonly isAgent: boolean
 }
 
-/** Far more than any chain of ours has. */
-const longestChain = 10
-
-/**
- * The certificates that the client has given, leaf first, DER. Node appends issuers that it finds among the trusted
- * ones.
- */
-export function presentedChain(socket: TLSSocket): Buffer[] {
-  const chain: Buffer[] = []
-  let certificate = socket.getPeerCertificate(true)
-  while (certificate?.raw && chain.length < longestChain) {
-    chain.push(certificate.raw)
-    if (certificate.issuerCertificate === certificate) break
-    certificate = certificate.issuerCertificate
-  }
-  return chain
-}
-
 /**
  * grpc-js tells a handler of its connection nothing but the socket's address, so the socket's address becomes a name
  * that only it has: two connections may come from the same address and port, to two addresses of ours.

@@ -3,7 +3,8 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
-import { type NodeConnection, type NodePeer, nameSocket, presentedChain } from './node-connection.ts'
+import { shownCertificates } from '@countersign/spiffe'
+import { type NodeConnection, type NodePeer, nameSocket } from './node-connection.ts'
 
 /** What the server shows of itself, and by whom it wants others' certificates signed. */
 export interface ServingIdentity {
@@ -136,7 +137,7 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     try {
       // Tickets are off: a session that was resumed would prove nothing about now.
       if (socket.isSessionReused() || socket.alpnProtocol !== 'h2') throw new Error('not a connection of this kind')
-      const chain = presentedChain(socket)
+      const chain = shownCertificates(socket.getPeerCertificate(true))
       if (chain.length > 0) peer = options.authenticate(chain)
     } catch {
       socket.destroy()

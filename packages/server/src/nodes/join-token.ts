@@ -1,4 +1,5 @@
 import { createHmac, type KeyObject, randomBytes } from 'node:crypto'
+import { agentId } from '@countersign/spiffe'
 import type { Selector } from '../registration-entries/registration-entry.ts'
 
 /** A secret that lets one agent join, once. 192 bits in characters that a SPIFFE ID may have: the agent's ID ends with it. */
@@ -14,10 +15,10 @@ export function hashJoinToken(token: string, key: KeyObject): string {
 }
 
 /** The selector of the entry that gives an agent its second ID, as SPIRE has it; no workload has it. */
-export function ownSelector(agentId: string): Selector {
-  return { type: 'spiffe_id', value: agentId }
+export function ownSelector(id: string): Selector {
+  return { type: 'spiffe_id', value: id }
 }
 
 export function joinTokenAgentId(trustDomain: string, token: string): string {
-  return `spiffe://${trustDomain}/spire/agent/join_token/${token}`
+  return agentId(trustDomain, `join_token/${token}`).toString()
 }

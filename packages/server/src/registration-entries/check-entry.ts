@@ -1,4 +1,4 @@
-import { parseSpiffeId, type SpiffeId } from '@countersign/spiffe'
+import { isAgentId, isSystemId, parseSpiffeId, type SpiffeId, serverId } from '@countersign/spiffe'
 import { type FieldError, invalid } from '../admin/request-validation.ts'
 import type { EntryPatch } from './entry-resource.ts'
 import { type EntryValues, sortSelectors } from './insert-entry.ts'
@@ -30,7 +30,7 @@ export function readEntryPatch(patch: EntryPatch, trustDomain: string, now: numb
 
 /** What only shows when the whole entry is there. @throws Problem `invalid` */
 export function checkEntry({ parentId, policy }: EntryValues, trustDomain: string): void {
-  const isAlias = parentId === serverId(trustDomain)
+  const isAlias = parentId === serverId(trustDomain).toString()
   if (isAlias && (policy?.binarySha256 || policy?.notRoot)) {
     throw wrong('policy', 'an alias of nodes stands before no workload: demand this of the entries below it')
   }
@@ -42,14 +42,14 @@ export function checkEntry({ parentId, policy }: EntryValues, trustDomain: strin
  */
 export function workloadId(text: string, trustDomain: string, path: string): string {
   const id = memberId(text, trustDomain, path)
-  if (isReserved(id)) throw wrong(path, 'begins with /spire, which is kept for servers and agents')
+  if (isSystemId(id)) throw wrong(path, 'begins with /spire, which is kept for servers and agents')
   return id.toString()
 }
 
 function parentId(text: string, trustDomain: string): string {
   const id = memberId(text, trustDomain, 'parent_id')
-  const isOfSystem = id.path === '/spire/server' || id.path.startsWith('/spire/agent/')
-  if (isReserved(id) && !isOfSystem) {
+  const isServer = id.toString() === serverId(trustDomain).toString()
+  if (isSystemId(id) && !isServer && !isAgentId(id)) {
     throw wrong('parent_id', 'must be an agent below /spire/agent/, /spire/server, or an ID that an entry gives')
   }
   return id.toString()
@@ -69,14 +69,6 @@ function parsed(text: string): SpiffeId | undefined {
   } catch {
     return undefined
   }
-}
-
-export function isReserved({ path }: Pick<SpiffeId, 'path'>): boolean {
-  return path === '/spire' || path.startsWith('/spire/')
-}
-
-export function serverId(trustDomain: string): string {
-  return `spiffe://${trustDomain}/spire/server`
 }
 
 export function readSelector(text: string): Selector {

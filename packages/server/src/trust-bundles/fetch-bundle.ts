@@ -2,9 +2,9 @@ import type { DetailedPeerCertificate } from 'node:tls'
 import { type GuardedFetchOptions, guardedFetch } from '@countersign/outbound'
 import {
   type BundleSet,
-  type Certificate,
   parseCertificate,
   parseSpiffeId,
+  shownCertificates,
   toPem,
   verifyX509Svid,
 } from '@countersign/spiffe'
@@ -65,21 +65,14 @@ function refusalOf(
   now: number,
 ): Error | undefined {
   try {
-    const id = verifyX509Svid(chainOf(peer), bundles, now).toString()
+    const id = verifyX509Svid(
+      shownCertificates(peer).map((der) => parseCertificate(der)),
+      bundles,
+      now,
+    ).toString()
     if (id === expected) return undefined
     return new Error(`the endpoint is ${id}, not ${expected}`)
   } catch (error) {
     return error as Error
   }
-}
-
-function chainOf(peer: DetailedPeerCertificate): Certificate[] {
-  const chain: Certificate[] = []
-  let next: DetailedPeerCertificate | undefined = peer
-  while (next?.raw && chain.length < 10) {
-    chain.push(parseCertificate(next.raw))
-    // A root is its own issuer.
-    next = next.issuerCertificate === next ? undefined : next.issuerCertificate
-  }
-  return chain
 }

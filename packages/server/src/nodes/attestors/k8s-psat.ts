@@ -1,3 +1,4 @@
+import { agentId } from '@countersign/spiffe'
 import { z } from 'zod'
 import { AttestationError, type NodeAttestor } from '../node-attestor.ts'
 import { readAttestation } from './attestation-json.ts'
@@ -61,7 +62,7 @@ export function k8sPsatAttestor({ trustDomain, clusters }: K8sPsatAttestorOption
           ...labelValues('agent_pod_label', node.podLabels, cluster.podLabels),
         ]
         return {
-          id: `spiffe://${trustDomain}/spire/agent/k8s_psat/${name}/${node.uid}`,
+          id: agentId(trustDomain, `k8s_psat/${name}/${node.uid}`).toString(),
           selectors: values.map((value) => ({ type: 'k8s_psat', value })),
           reattestable: true,
         }

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import {
+  agentId,
   type Certificate,
   parseCertificate,
   readDistinguishedName,
@@ -40,7 +41,7 @@ export function x509popAttestor({ trustDomain, authorities, now }: X509popAttest
       const issuers = verifiedIssuers(chain, authorities(), now())
       await proveKey(leaf, challenge)
       return {
-        id: `spiffe://${trustDomain}/spire/agent/x509pop/${fingerprint(leaf)}`,
+        id: agentId(trustDomain, `x509pop/${fingerprint(leaf)}`).toString(),
         selectors: selectorsOf(leaf, issuers, trustDomain),
         reattestable: true,
       }

@@ -216,6 +216,10 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   function sayWhatCannotBeSeen(): void {
+    for (const { name, lacks } of options.attestors) {
+      const reason = lacks?.()
+      if (reason !== undefined) log.warn({ attestor: name, reason }, 'no workload can have selectors of this attestor')
+    }
     if (mayLookAtPrograms()) return
     log.warn(
       { cure: 'give the agent CAP_SYS_PTRACE' },

@@ -114,6 +114,8 @@ describe('the docker attestor', () => {
 
   it('says so when there is no engine', async () => {
     const attestor = createDockerAttestor({ socket: `${socket}.none` })
+    expect(attestor.lacks?.()).toMatch(/^there is no engine at .*\.none; start it/)
+    expect(createDockerAttestor({ socket }).lacks?.()).toBeUndefined()
     await expect(attestor.attest(processIn(`0::/docker/${id}\n`), () => {})).rejects.toThrow(
       /none cannot be asked: .*ENOENT/,
     )

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { agreed, type ControlGroup, readControlGroups } from './control-groups.ts'
 import { type ContainerConfiguration, inspectContainer } from './docker-engine.ts'
 import type { Selector, WorkloadAttestor } from './workload-attestor.ts'
@@ -23,6 +24,10 @@ export function createDockerAttestor(options: DockerAttestorOptions = {}): Workl
   )
   return {
     name: 'docker',
+    lacks: () =>
+      existsSync(socket)
+        ? undefined
+        : `there is no engine at ${socket}; start it, or name its socket with attestors.docker.socket`,
     async attest(process, note) {
       const groups = await readControlGroups(process.procPath)
       const id = agreed(groups, (group) => containerOf(group, parents))

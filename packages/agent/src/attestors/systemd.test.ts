@@ -18,6 +18,11 @@ describe('the systemd attestor', () => {
   })
   afterEach(() => rmSync(folder, { recursive: true }))
 
+  it('says so on a machine that systemd does not run', () => {
+    expect(createSystemdAttestor({ bootedPath: join(folder, 'none') }).lacks?.()).toMatch(/not run by systemd/)
+    expect(createSystemdAttestor({ bootedPath: folder }).lacks?.()).toBeUndefined()
+  })
+
   it('names the unit and its file, the first in the order of systemd', async () => {
     writeFileSync(join(folder, 'usr/app.service'), '')
     expect(await attest('0::/system.slice/app.service\n')).toEqual([

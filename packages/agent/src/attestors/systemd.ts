@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { agreed, type ControlGroup, readControlGroups } from './control-groups.ts'
 import type { Selector, WorkloadAttestor } from './workload-attestor.ts'
@@ -23,10 +24,17 @@ const UNIT_FOLDERS = [
  * `systemd:id` and `systemd:fragment_path` of the system's unit that a process belongs to, as SPIRE's attestor of that
  * name: a user's own units all are `user@UID.service`.
  */
-export function createSystemdAttestor(options: { unitFolders?: readonly string[] } = {}): WorkloadAttestor {
+export function createSystemdAttestor(
+  options: { unitFolders?: readonly string[]; bootedPath?: string } = {},
+): WorkloadAttestor {
   const unitFolders = options.unitFolders ?? UNIT_FOLDERS
   return {
     name: 'systemd',
+    // The test of sd_booted(3)
+    lacks: () =>
+      existsSync(options.bootedPath ?? '/run/systemd/system')
+        ? undefined
+        : 'this machine is not run by systemd; leave attestors.systemd off',
     async attest(process) {
       const groups = await readControlGroups(process.procPath)
       const legacy = groups.filter((group) => group.controllers === 'name=systemd')

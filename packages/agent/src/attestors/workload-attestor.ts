@@ -9,6 +9,8 @@ export interface Selector {
 /** One way of finding out what a process is. */
 export interface WorkloadAttestor {
   readonly name: string
+  /** What this machine lacks for it, with the cure; said once when the agent starts, which goes on without it. */
+  readonly lacks?: () => string | undefined
   /**
    * The selectors that hold for the process; none when it is not of this attestor's kind. What cannot be found out is
    * left out and noted: a missing selector never widens what a workload gets.

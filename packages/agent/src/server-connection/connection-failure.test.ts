@@ -28,6 +28,13 @@ describe('why there is no connection to the server', () => {
     expect(connectionFailure(said)).toBe("no address is known for nosuch.invalid:8081; is the server's name right?")
   })
 
+  it('is not told twice when it is told on', () => {
+    const told = connectionFailure(wrapped('Error: self-signed certificate in certificate chain'))
+    expect(connectionFailure(`attestation by join_token failed: ${told}`)).toBe(
+      `attestation by join_token failed: ${told}`,
+    )
+  })
+
   it('leaves what a server says as it is', () => {
     expect(connectionFailure('9 FAILED_PRECONDITION: not in this way')).toBe('9 FAILED_PRECONDITION: not in this way')
   })

@@ -14,7 +14,10 @@ export function connectionFailure(message: string): string {
     return 'what answers there speaks no TLS; name the port of the node API (8081 by default), not that of the HTTP API'
   if (said.includes('no application protocol'))
     return 'what answers there speaks no gRPC; name the port of the node API (8081 by default)'
-  if (/self-signed certificate|unable to (get|verify)|certificate signature failure/.test(said))
+  if (
+    wrapped !== undefined &&
+    /self-signed certificate|unable to (get|verify)|certificate signature failure/.test(said)
+  )
     return `no authority of the bundle vouches for the server (${said}); get its bundle anew: countersign bundle show --format pem`
   return wrapped === undefined ? message : said
 }

@@ -105,7 +105,9 @@ async function set(
     }),
   )
   print(federation, options)
-  if (!options.json) note(`\nEntries get it with --federates-with ${domain}.`)
+  if (options.json) return
+  note(`\nEntries get it with --federates-with ${domain}.`)
+  if (endpointUrl !== undefined) note('It is fetched within seconds; whether that went well: countersign bundle list')
 }
 
 async function readDocument(file: string): Promise<object> {

@@ -75,7 +75,10 @@ async function list(options: ListOptions): Promise<void> {
   printList(page, { ...options, nothing }, [
     { title: 'ID', value: ({ id }) => id },
     { title: 'KIND', value: ({ kind }) => kind },
-    { title: 'STATUS', value: ({ status }) => status },
+    {
+      title: 'STATUS',
+      value: ({ status, tainted_at }) => (tainted_at !== null && status !== 'revoked' ? `${status}, tainted` : status),
+    },
     { title: 'ACTIVE SINCE', value: ({ activated_at }) => activated_at },
     { title: 'GOOD UNTIL', value: ({ expires_at }) => expires_at },
   ])

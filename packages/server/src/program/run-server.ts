@@ -139,6 +139,7 @@ export async function startServer(
       const listening = listenForCertificates(app, authority, config, logger)
       const mtls = await saying(listening, config.mtls.port, 'mtls.port')
       mtlsPort = mtls.listener.port
+      logger.info({ port: mtlsPort }, 'client certificates are asked for')
       closers.push(() => mtls.close())
     }
     const { spiffe } = config
@@ -176,6 +177,7 @@ async function listenForBundles(
 ): Promise<() => Promise<void>> {
   const starting = startBundleEndpoint({ authority, host, port, onError: reportCalmly(logger) })
   const endpoint = await saying(starting, port, 'spiffe.bundle_endpoint.port')
+  logger.info({ address: host, port }, 'the trust bundle is served by SPIFFE ID')
   return () => endpoint.close()
 }
 

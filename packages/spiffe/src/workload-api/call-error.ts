@@ -19,9 +19,17 @@ export function callError(error: unknown, target: string): SpiffeError {
       cause: error,
     })
   }
+  if (code === status.UNAVAILABLE && !isOfConnection(said)) {
+    return new SpiffeError('unavailable', `the agent at ${target} cannot serve this now: ${said}`, { cause: error })
+  }
   return new SpiffeError('unavailable', `no answer from the Workload API at ${target}: ${unreachable(said)}`, {
     cause: error,
   })
+}
+
+/** The same code is what an agent answers, and what grpc-js says of itself when there is no answer. */
+function isOfConnection(said: string): boolean {
+  return /No connection established|Connection dropped|Name resolution failed|Received RST_STREAM/.test(said)
 }
 
 /** grpc-js tells why it could not connect within a sentence of its own. */

@@ -70,6 +70,20 @@ describe("the agent's socket", () => {
     },
   )
 
+  it.runIf(process.getuid?.() === 0)('is not put where somebody could move its folder away', async () => {
+    const home = join(testFolder(), 'home')
+    mkdirSync(join(home, 'agent'), { recursive: true })
+    chownSync(home, 4242, 4242)
+    await expect(listening(join(home, 'agent', 'agent.sock'))).rejects.toThrow(/on the way to the socket/)
+    symlinkSync(join(home, 'agent'), join(home, '..', 'link'))
+    await expect(listening(join(home, '..', 'link', 'agent.sock'))).rejects.toThrow(/on the way to the socket/)
+    chownSync(home, 0, 0)
+    chmodSync(home, 0o777)
+    await expect(listening(join(home, 'agent', 'agent.sock'))).rejects.toThrow(/on the way to the socket/)
+    chmodSync(home, 0o1777)
+    await listening(join(home, 'agent', 'agent.sock'))
+  })
+
   it('has a path that the system can hold', async () => {
     await expect(listening(`/tmp/${'a'.repeat(110)}/agent.sock`)).rejects.toThrow(/107 bytes/)
     await expect(listening('agent.sock')).rejects.toThrow(/not absolute/)

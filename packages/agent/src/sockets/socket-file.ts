@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, type Stats, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, realpathSync, type Stats, statSync, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname, isAbsolute } from 'node:path'
 import { AgentError } from '../agent-error.ts'
@@ -78,7 +78,22 @@ function prepareFolder(folder: string): void {
     )
   if ((found.mode & 0o022) !== 0)
     throw unsafe(`others may write in ${folder} and could replace the socket; close it to them: chmod go-w ${folder}`)
+  for (const way of new Set([folder, realpathSync(folder)])) checkWay(dirname(way))
 }
+
+/** Whoever may rename a folder on the way puts another one in its place; in a sticky one nobody renames what is ours. */
+function checkWay(folder: string): void {
+  const link = lstatSync(folder)
+  const found = statSync(folder)
+  const isOpen = (found.mode & 0o022) !== 0 && (found.mode & sticky) === 0
+  if (!isOurs(link) || !isOurs(found) || isOpen)
+    throw unsafe(
+      `others may write in ${folder}, on the way to the socket, and could put another folder there; choose a path of which every folder is root's or the agent's own`,
+    )
+  if (folder !== dirname(folder)) checkWay(dirname(folder))
+}
+
+const sticky = 0o1000
 
 async function removeStaleSocket(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })

@@ -21,12 +21,12 @@ function changingAttestor() {
   return { attestor, said }
 }
 
-async function streaming() {
+async function streaming(others: readonly WorkloadAttestor[] = []) {
   const { attestor, said } = changingAttestor()
   const server = await testServer()
   server.lifetimes.x509 = 4
   server.entries = [fakeEntry('/web', ['k8s:pod-label:app:web'])]
-  const { agent, socket } = testAgent(server, { attestors: [attestor] })
+  const { agent, socket } = testAgent(server, { attestors: [attestor, ...others] })
   await agent.start()
   const client = openWorkloadClient(socket)
   onTestFinished(() => client.close())
@@ -43,6 +43,19 @@ describe('a workload that keeps its stream open', () => {
       code: status.PERMISSION_DENIED,
       details: 'no identity issued',
     })
+  })
+
+  it('keeps nothing of one source by having another one find nothing', async () => {
+    const unix: WorkloadAttestor = {
+      name: 'unix',
+      async attest(_process, note) {
+        note('its program was deleted')
+        return []
+      },
+    }
+    const { said, messages } = await streaming([unix])
+    said.selectors = []
+    await expect(messages.next()).rejects.toMatchObject({ code: status.PERMISSION_DENIED })
   })
 
   it('loses nothing while what it was attested with cannot be asked', async () => {

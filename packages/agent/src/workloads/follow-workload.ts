@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import type { AgentLog } from '../agent-log.ts'
 import type { Clock } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
+import { selectorSet } from '../entries/matching.ts'
 import type { WorkloadProcess } from '../process/workload-process.ts'
 import { asRefusal, CallRefusal, noIdentity } from './call-refusal.ts'
 import type { AttestedWorkload, WorkloadIdentities } from './workload-identities.ts'
@@ -122,8 +123,14 @@ export function followWorkload(options: FollowOptions): Followed {
 
 /**
  * A source that cannot be asked for a moment takes nothing from a workload that it spoke for a moment ago; the process
- * itself was checked to be the same.
+ * itself was checked to be the same. All other sources count as they speak now: a workload can have one of them find
+ * nothing, by deleting its program for example.
  */
 function better(before: AttestedWorkload, now: AttestedWorkload): AttestedWorkload {
-  return now.problems.length > 0 ? before : now
+  const silent = new Set(now.problems.map(({ attestor }) => attestor))
+  if (silent.size === 0) return now
+  // Selectors are of the type that their attestor is called.
+  const kept = before.selectors.filter(({ type }) => silent.has(type))
+  const selectors = [...now.selectors.filter(({ type }) => !silent.has(type)), ...kept]
+  return { ...now, selectors, selectorSet: selectorSet(selectors) }
 }

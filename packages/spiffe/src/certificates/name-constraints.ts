@@ -46,6 +46,11 @@ export function constraintBroken(constraints: NameConstraints, names: GeneralNam
   return undefined
 }
 
+/** How many pairs of a name and a constraint there are. */
+export function comparisons({ permitted, excluded }: NameConstraints, names: GeneralNames): number {
+  return (permitted.length + excluded.length) * (1 + listNames(names).length)
+}
+
 function readSubtrees(element: DerElement | undefined): NameSubtree[] {
   if (element === undefined) return []
   const subtrees = readAll(element.content, 'the name constraints', 1000).map(readSubtree)

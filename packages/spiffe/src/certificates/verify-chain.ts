@@ -1,6 +1,6 @@
 import { quoted, SpiffeError } from '../spiffe-error.ts'
 import type { Certificate } from './certificate.ts'
-import { constraintBroken } from './name-constraints.ts'
+import { comparisons, constraintBroken } from './name-constraints.ts'
 import { isSignedBy } from './signature-algorithm.ts'
 
 export interface ChainOptions {
@@ -12,6 +12,8 @@ export interface ChainOptions {
 const maximumChain = 10
 /** Signatures checked for one chain, so that no set of look-alike CAs makes it expensive. */
 const maximumSignatures = 50
+/** The same for names that are compared with constraints: a chain of 80 KB could have millions of pairs. */
+const maximumComparisons = 10_000
 
 /**
  * Checks that a chain, leaf first, leads to one of the anchors (RFC 5280 section 6): signatures, validity of each at
@@ -30,7 +32,15 @@ export function verifyCertificateChain(
   if (leaf === undefined) throw untrusted('there is no certificate')
   if (chain.length > maximumChain) throw untrusted(`the chain has more than ${maximumChain} certificates`)
   if (leaf.isCa) throw untrusted('the first certificate of the chain is that of a CA, which never authenticates')
-  const search: Search = { others, anchors, now, options, signaturesLeft: maximumSignatures, obstacle: undefined }
+  const search: Search = {
+    others,
+    anchors,
+    now,
+    options,
+    signaturesLeft: maximumSignatures,
+    comparisonsLeft: maximumComparisons,
+    obstacle: undefined,
+  }
   const own = flawOf(leaf, search)
   if (own !== undefined) throw own
   const path = pathToAnchor([leaf], search)
@@ -44,6 +54,7 @@ interface Search {
   readonly now: number
   readonly options: ChainOptions
   signaturesLeft: number
+  comparisonsLeft: number
   /** Why a path that would else have led to an anchor does not. */
   obstacle: SpiffeError | undefined
 }
@@ -77,12 +88,12 @@ function mayIssue(
   search.signaturesLeft -= 1
   const { algorithmDer, message, signature } = certificate.signed
   if (!isSignedBy(issuer.publicKey, algorithmDer, message, signature)) return false
-  const flaw = issuerFlaw(issuer, path) ?? flawOf(issuer, search)
+  const flaw = issuerFlaw(issuer, path, search) ?? flawOf(issuer, search)
   search.obstacle ??= flaw
   return flaw === undefined
 }
 
-function issuerFlaw(issuer: Certificate, path: readonly Certificate[]): SpiffeError | undefined {
+function issuerFlaw(issuer: Certificate, path: readonly Certificate[], search: Search): SpiffeError | undefined {
   if (!issuer.isCa) return untrusted(`${nameOf(issuer)} has signed it, and is not a CA`)
   if (issuer.keyUsage?.has('keyCertSign') === false) {
     return untrusted(`the CA ${nameOf(issuer)} may not sign certificates: its key usage has no keyCertSign`)
@@ -98,6 +109,8 @@ function issuerFlaw(issuer: Certificate, path: readonly Certificate[]): SpiffeEr
   for (const [index, certificate] of path.entries()) {
     // Section 6.1.3 (b): a self-issued CA is exempt, the leaf never.
     if (index > 0 && certificate.subjectDer.equals(certificate.issuerDer)) continue
+    search.comparisonsLeft -= comparisons(issuer.nameConstraints, certificate)
+    if (search.comparisonsLeft < 0) return untrusted('it has too many names for the constraints of the CAs above it')
     const broken = constraintBroken(issuer.nameConstraints, certificate)
     if (broken !== undefined) return untrusted(broken)
   }

@@ -6,6 +6,9 @@ import { basic, startTestServer, type TestServer } from '../server.fixture.ts'
 import { defaultTokenLimits } from '../token-endpoint/token-limits.ts'
 
 const grain = 300
+/** A busy machine may be late; one try in time shows that an answer needs no longer. */
+const tries = 10
+const mostFailures = 3 * tries
 const grant = { grant_type: 'client_credentials' }
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
@@ -23,17 +26,23 @@ beforeAll(async () => {
     app: {
       assertionRefusalMilliseconds: grain,
       allowLoopbackJwksUri: true,
-      tokenLimits: { ...defaultTokenLimits, failuresPerAddress: { name: 'failures', quota: 4, windowSeconds: 60 } },
+      tokenLimits: {
+        ...defaultTokenLimits,
+        failuresPerAddress: { name: 'failures', quota: mostFailures, windowSeconds: 3600 },
+      },
     },
   })
   await server.addClient('svc-plain')
-  await server.addClient('svc-remote')
   const { port } = keyServer.address() as AddressInfo
-  await server.authority.store.database
-    .updateTable('clients')
-    .set({ jwks_uri: `http://127.0.0.1:${port}/jwks.json` })
-    .where('id', '=', 'svc-remote')
-    .execute()
+  // One for each try: a key set that was fetched a moment ago is not fetched again.
+  for (let index = 0; index < tries; index += 1) {
+    await server.addClient(`svc-remote-${index}`)
+    await server.authority.store.database
+      .updateTable('clients')
+      .set({ jwks_uri: `http://127.0.0.1:${port}/${index}.json` })
+      .where('id', '=', `svc-remote-${index}`)
+      .execute()
+  }
 })
 afterAll(async () => {
   await server.close()
@@ -62,11 +71,16 @@ const byAssertion = (clientId: string) => () =>
 
 describe('the time of a refusal', () => {
   it('does not show that another server was asked for the key of a client', async () => {
-    for (const id of ['svc-remote', 'svc-nobody', 'svc-plain']) {
-      const { status, milliseconds } = await timed(byAssertion(id))
-      expect([id, status]).toEqual([id, 401])
-      expect(milliseconds, id).toBeGreaterThanOrEqual(grain - 1)
-      expect(milliseconds, id).toBeLessThan(2 * grain)
+    for (const kind of ['svc-remote', 'svc-nobody', 'svc-plain']) {
+      let shortest = Number.POSITIVE_INFINITY
+      for (let index = 0; index < tries && shortest >= 2 * grain; index += 1) {
+        const id = kind === 'svc-remote' ? `${kind}-${index}` : kind
+        const { status, milliseconds } = await timed(byAssertion(id))
+        expect([id, status]).toEqual([id, 401])
+        expect(milliseconds, id).toBeGreaterThanOrEqual(grain - 1)
+        shortest = Math.min(shortest, milliseconds)
+      }
+      expect(shortest, kind).toBeLessThan(2 * grain)
     }
   })
 
@@ -74,7 +88,7 @@ describe('the time of a refusal', () => {
     const wrong = { secret: 'cs_secret_wrong' }
     const feed = (id: string) => () =>
       fetch(`${server.url}/oauth/revocations`, { headers: { authorization: basic({ id, ...wrong }) } })
-    for (let round = 0; round < 6; round += 1)
+    for (let round = 0; round <= mostFailures; round += 1)
       await server.post('/oauth/token', grant, { id: 'x', ...wrong, secretId: '' })
     for (const id of ['svc-plain', 'svc-nobody']) {
       const asks = [

@@ -93,7 +93,10 @@ it('answers every request that it took while it closes', async () => {
   expect(statuses).toEqual(Array(16).fill(200))
 })
 
-it('ends under load without closing a connection on a request', async () => {
+it.each([
+  ['', 0],
+  [', nor when the machine holds it up', 400],
+])('ends under load without closing a connection on a request%s', async (_how, heldUpMilliseconds) => {
   const server = await start()
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })
   const failures: string[] = []
@@ -115,7 +118,10 @@ it('ends under load without closing a connection on a request', async () => {
   }
   const load = Promise.all(Array.from({ length: 8 }, keepAsking))
   while (answered < 100) await nextTurn()
-  await server.close()
+  const closed = server.close()
+  await nextTurn()
+  for (const end = performance.now() + heldUpMilliseconds; performance.now() < end; );
+  await closed
   await load
   agent.destroy()
   expect(failures).toEqual([])

@@ -23,14 +23,20 @@ export interface OurServer {
   remove(): void
 }
 
-/** @param x509popCa PEM of the CA whose certificates let nodes join */
-export async function startOurServer(x509popCa: string): Promise<OurServer> {
+/**
+ * @param x509popCa PEM of the CA whose certificates let nodes join
+ * @param settings more of its configuration, as in the file (YAML)
+ */
+export async function startOurServer(x509popCa: string, settings?: string): Promise<OurServer> {
   const folder = mkdtempSync(join(tmpdir(), 'our-server-'))
   const [port, nodePort] = [await freePort(), await freePort()]
   const issuer = `http://localhost:${port}/`
   const caFile = join(folder, 'pop-ca.pem')
   writeFileSync(caFile, x509popCa)
+  const file = join(folder, 'countersign.yaml')
+  if (settings !== undefined) writeFileSync(file, settings)
   const config = loadConfig({
+    ...(settings !== undefined && { file }),
     environment: {
       COUNTERSIGN_ISSUER: issuer,
       COUNTERSIGN_HOST: '127.0.0.1',

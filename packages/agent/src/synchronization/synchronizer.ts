@@ -51,15 +51,19 @@ export class Synchronizer {
       longestMilliseconds: longestWaitMilliseconds,
       random,
     })
+    let failing = false
     while (!this.#stop.signal.aborted) {
       // A tenth more or less, so that agents that started together do not stay together.
       let waitMilliseconds = intervalMilliseconds * (0.9 + random() * 0.2)
       try {
         await this.#synchronize()
         backOff.succeeded()
+        if (failing) log.info({}, 'entries and bundles are synchronized again')
+        failing = false
       } catch (error) {
         if (this.#stop.signal.aborted) return
         waitMilliseconds = backOff.failed()
+        failing = true
         log.warn(
           { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
           'entries and bundles cannot be synchronized now',

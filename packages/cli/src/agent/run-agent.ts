@@ -12,9 +12,11 @@ type Flags = readonly (readonly [setting: string, value: string | boolean | unde
 export async function runAgent({
   config,
   flags,
+  version,
 }: {
   config: string | undefined
   flags: Flags
+  version?: string | undefined
 }): Promise<{ close(): Promise<void> }> {
   const file = config ?? process.env.COUNTERSIGN_AGENT_CONFIG
   const { COUNTERSIGN_AGENT_CONFIG: _file, ...environment } = process.env
@@ -24,7 +26,7 @@ export async function runAgent({
     flags: Object.fromEntries(flags.map(readFlag)),
   })
   const log = pino({ base: undefined })
-  const agent = createAgent({ ...options, log })
+  const agent = createAgent({ ...options, log, ...(version !== undefined && { version }) })
   await agent.start()
   void agent.removed.then((error) => {
     log.fatal({ reason: error.message }, 'agent ended')

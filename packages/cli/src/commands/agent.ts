@@ -34,7 +34,9 @@ export function agentCommand(program: Command, description: string): void {
     spareMemory()
     const { runAgent } = await import('../agent/run-agent.ts')
     const given = flags.map(([name, flag]) => [name, options[optionOf(flag)]] as const)
-    await serveUntilSignal(() => runAgent({ config: options.config as string | undefined, flags: given }))
+    await serveUntilSignal(() =>
+      runAgent({ config: options.config as string | undefined, flags: given, version: program.version() }),
+    )
   })
 }
 

@@ -27,7 +27,7 @@ export async function importEntries(file: string, options: ServerOptions): Promi
   })
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
   if (options.json) printJson({ created: created.length, present, refused })
-  else note(`${created.length} entries created, ${present} were here already.`)
+  else note(`${created.length} ${created.length === 1 ? 'entry' : 'entries'} created, ${present} here already.`)
   for (const why of options.json ? [] : refused) note(`not taken: ${why}`)
   if (refused.length > 0) throw new CliError(`${refused.length} of ${entries.length} entries were not taken`)
 }

@@ -67,6 +67,11 @@ async function converse(
   throw new AgentError('invalid_answer', 'the server ended the attestation without a result')
 }
 
+/** Our server names the cure too; SPIRE's does not. */
+function withoutCure(reason: string): string {
+  return reason.replace(/; make another with: .*$/, '')
+}
+
 function asAttestationError(error: unknown, attestor: NodeAttestor): AgentError {
   if (error instanceof AgentError) return error
   const code = grpcCode(error)
@@ -79,7 +84,7 @@ function asAttestationError(error: unknown, attestor: NodeAttestor): AgentError 
   if (code === status.INVALID_ARGUMENT && !attestor.reusable)
     return new AgentError(
       'attestation_refused',
-      `the server does not take this join token (${reason}); each is good for one agent and a short time: make another with countersign node token create`,
+      `the server does not take this join token (${withoutCure(reason)}); each is good for one agent and a short time: make another with countersign node token create`,
       { cause: error },
     )
   return new AgentError('unavailable', `attestation by ${attestor.type} failed: ${reason}`, { cause: error })

@@ -20,10 +20,19 @@ interface Explanation {
   }[]
 }
 
+interface AgentStatus {
+  /** Null before the node is attested */
+  spiffe_id: string | null
+  /** Null before the first */
+  last_sync: number | null
+  server: string
+}
+
 /** Asks the agent on this machine what it sees of a process, and prints it. */
 export async function explainProcess(pid: number, options: OutputOptions & { agent?: string }): Promise<void> {
   const explanation = await askAgent<Explanation>(options.agent, `/v1/explain/${pid}`)
-  const { spiffe_id: node } = await askAgent<{ spiffe_id: string | null }>(options.agent, '/v1/status')
+  const status = await askAgent<AgentStatus>(options.agent, '/v1/status')
+  const node = status.spiffe_id
   if (options.json) {
     printJson(explanation)
     return
@@ -39,6 +48,11 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
   writeLine(`\n${paint('bold', 'Entries of this node')}${node === null ? '' : `  ${paint('dim', printable(node))}`}`)
   const nearestFirst = explanation.entries.toSorted((one, other) => faultsOf(one) - faultsOf(other))
   for (const entry of nearestFirst) printEntry(entry)
+  if (status.last_sync === null) {
+    throw new CliError(
+      `the agent has not heard from its server ${printable(status.server)} yet and knows no entries; why, its log says`,
+    )
+  }
   if (nearestFirst.length === 0) {
     const parent = node === null ? 'NODE' : printable(node)
     throw new CliError(`this node has no entries; make one with: countersign workload create --parent-id ${parent} …`)

@@ -3,6 +3,7 @@ import { createAgent, createUnixAttestor } from '@countersign/agent'
 import { type Authority, createEntry, type RunningServer } from '@countersign/server'
 import { agentId } from '@countersign/spiffe'
 import type { Logger } from 'pino'
+import { wrongUse } from '../cli-error.ts'
 import { type NodeCertificate, openNodeCertificate } from './node-certificate.ts'
 
 export const playgroundTrustDomain = 'playground.internal'
@@ -15,11 +16,19 @@ export interface AgentSummary {
   readonly spiffe_id: string
 }
 
+const longestSocketPath = 107 // unix(7)
+
 /** The settings by which the playground's server serves nodes: one, on this machine. */
 export async function nodeSettings(directory: string): Promise<{
   environment: Record<string, string>
   node: NodeCertificate
 }> {
+  const longest = join(directory, 'agent-admin.sock')
+  if (Buffer.byteLength(longest) > longestSocketPath) {
+    throw wrongUse(
+      `the agent's sockets cannot be made in ${directory}: the system allows them ${longestSocketPath} bytes; take a shorter folder: npm start -- --with-agent --data-dir ~/.countersign`,
+    )
+  }
   const node = await openNodeCertificate(directory, playgroundTrustDomain)
   return {
     node,

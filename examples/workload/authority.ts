@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Program } from '../shop/program.ts'
@@ -19,6 +21,8 @@ export interface Authority {
   readonly node: string
   /** Runs a command as the administrator; its answer as JSON. */
   countersign<Answer>(...words: string[]): Promise<Answer>
+  /** Resolves when the agent has heard of so many entries, which takes it seconds. */
+  agentKnows(entries: number): Promise<void>
   stop(): Promise<void>
 }
 
@@ -67,7 +71,11 @@ export async function startAuthority(folder: string): Promise<Authority> {
     })
     started.push(agent)
     await agent.line(({ msg }) => msg === 'agent ready')
-    return { issuer, agent, socket: `unix://${join(sockets, 'agent.sock')}`, node: agent_id, countersign, stop }
+    const agentKnows = async (entries: number) => {
+      while ((await statusOf(join(sockets, 'admin.sock'))).entries < entries) await setTimeout(100)
+    }
+    const socket = `unix://${join(sockets, 'agent.sock')}`
+    return { issuer, agent, socket, node: agent_id, countersign, agentKnows, stop }
   } catch (error) {
     await stop()
     throw error
@@ -92,6 +100,13 @@ async function answers(server: Program, url: string): Promise<void> {
     if (server.hasEnded) throw new Error('the authority did not start; why, it said above')
     if (Date.now() > deadline) throw new Error('the authority is not ready after 30 seconds')
   }
+}
+
+/** What the agent tells of itself on its admin socket. */
+async function statusOf(socketPath: string): Promise<{ entries: number }> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  get({ socketPath, path: '/v1/status' }, resolve).on('error', reject)
+  return JSON.parse(await text(await promise))
 }
 
 function freePort(): Promise<number> {

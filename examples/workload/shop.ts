@@ -28,6 +28,7 @@ export async function startShop(folder: string, authority: Authority): Promise<S
     )
   }
   await letFollowRevocations(authority)
+  await authority.agentKnows(entries.length)
   const start = (name: string, environment: Record<string, string>) =>
     new Program(
       name,

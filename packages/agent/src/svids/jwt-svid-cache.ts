@@ -1,10 +1,13 @@
 import { parseJwtSvidUnverified } from '@countersign/spiffe'
 import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
+import { status } from '@grpc/grpc-js'
 import { AgentError } from '../agent-error.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { ServerConnection } from '../server-connection/server-connection.ts'
+import { CallRefusal } from '../workloads/call-refusal.ts'
 import { renewalTime } from './renewal.ts'
+import { RequestBudget } from './request-budget.ts'
 
 export interface IssuedJwtSvid {
   readonly token: string
@@ -21,18 +24,21 @@ interface Slot {
 }
 
 const mostCached = 1_000
+const tooMany = 'too many new JWT-SVIDs are asked for; use the ones you have, and try again in some seconds'
 
 /** JWT-SVIDs by entry and audiences: asked for once, again from half their life on, served while they are valid. */
 export class JwtSvidCache {
   readonly #connection: () => ServerConnection
   readonly #clock: Clock
   readonly #random: () => number
+  readonly #budget: RequestBudget
   readonly #slots = new Map<string, Slot>()
 
   constructor(options: { connection: () => ServerConnection; clock: Clock; random: () => number }) {
     this.#connection = options.connection
     this.#clock = options.clock
     this.#random = options.random
+    this.#budget = new RequestBudget(options.clock)
   }
 
   /** @throws what the server's refusal or absence threw, when there is no valid one left */
@@ -73,6 +79,7 @@ export class JwtSvidCache {
   }
 
   async #fetch(entry: AuthorizedEntry, audience: readonly string[], slot: Slot): Promise<IssuedJwtSvid> {
+    if (!this.#budget.take(entry.id)) throw new CallRefusal(status.RESOURCE_EXHAUSTED, tooMany)
     const { svid } = await this.#connection().call(SVIDService.newJwtsvid, {
       entryId: entry.id,
       audience: [...audience],

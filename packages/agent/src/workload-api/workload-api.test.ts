@@ -197,6 +197,17 @@ describe('FetchJWTSVID', () => {
     expect(await jwt(client, { audience: ['x'] })).not.toEqual(first)
   })
 
+  it('does not let a workload that asks for ever other audiences use up what the server allows the node', async () => {
+    const { client, server } = await running([fakeEntry('/a', [me])])
+    const first = await jwt(client, { audience: ['first'] })
+    const asked = Array.from({ length: 300 }, (_, index) => jwt(client, { audience: [`a${index}`] }))
+    const refused = (await Promise.allSettled(asked)).filter(({ status }) => status === 'rejected')
+    expect(refused).toHaveLength(251)
+    expect(refused[0]).toMatchObject({ reason: { code: status.RESOURCE_EXHAUSTED } })
+    expect(server.count('newJwtsvid')).toBe(50)
+    expect(await jwt(client, { audience: ['first'] })).toEqual(first)
+  })
+
   it('asks the server once when many ask at the same moment', async () => {
     const { client, server } = await running([fakeEntry('/a', [me])])
     await Promise.all(Array.from({ length: 20 }, () => jwt(client, { audience: ['x'] })))

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { request as httpsRequest } from 'node:https'
 import { request as httpRequest } from '../node-http.ts'
@@ -56,6 +57,20 @@ export function createKubelet(options: KubeletOptions, refreshMilliseconds: numb
       return latest.pods
     },
   }
+}
+
+/** The first of the files by which a kubelet is asked that is not there, with what names another; undefined for none. */
+export function missingFile(options: KubeletOptions): string | undefined {
+  if (options.readOnlyPort !== undefined) return undefined
+  const needed = [
+    options.insecureSkipVerify ? undefined : [options.caFile ?? `${SERVICE_ACCOUNT}/ca.crt`, 'ca_file'],
+    options.certificateFile === undefined ? [options.tokenFile ?? `${SERVICE_ACCOUNT}/token`, 'token_file'] : undefined,
+    options.certificateFile === undefined ? undefined : [options.certificateFile, 'cert_file'],
+    options.keyFile === undefined ? undefined : [options.keyFile, 'key_file'],
+  ]
+  const missing = needed.find((file) => file !== undefined && !existsSync(file[0] as string))
+  if (missing === undefined) return undefined
+  return `there is no ${missing[0]}, without which the kubelet cannot be asked; mount it, or name another with attestors.k8s.kubelet.${missing[1]}`
 }
 
 async function fetchPods(options: KubeletOptions): Promise<readonly Pod[]> {

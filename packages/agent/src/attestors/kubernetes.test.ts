@@ -182,6 +182,16 @@ describe('the k8s attestor', () => {
     expect(asked[0]?.headers.authorization).toBeUndefined()
   })
 
+  it('says at start which file it lacks to ask the kubelet', () => {
+    const lack = (kubelet: KubeletOptions) => createKubernetesAttestor({ kubelet }).lacks?.()
+    expect(lack(files)).toBeUndefined()
+    expect(lack({ ...files, caFile: '/none/ca' })).toMatch(/no \/none\/ca, .*kubelet\.ca_file$/)
+    expect(lack({ ...files, tokenFile: '/none/token' })).toMatch(/no \/none\/token, .*kubelet\.token_file$/)
+    expect(lack({ ...files, certificateFile: files.caFile, keyFile: '/none/key' })).toMatch(/kubelet\.key_file$/)
+    expect(lack({ tokenFile: files.tokenFile, insecureSkipVerify: true })).toBeUndefined()
+    expect(lack({ readOnlyPort: 10255 })).toBeUndefined()
+  })
+
   it('asks the read-only port without a token', async () => {
     const server = createHttpServer(listener)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { WorkloadProcess } from '../process/workload-process.ts'
 import { agreed, readControlGroups } from './control-groups.ts'
-import { createKubelet, type KubeletOptions } from './kubelet.ts'
+import { createKubelet, type KubeletOptions, missingFile } from './kubelet.ts'
 import { type Container, type Pod, podSelectors } from './pod.ts'
 import { podContainerOf } from './pod-control-group.ts'
 import type { WorkloadAttestor } from './workload-attestor.ts'
@@ -25,6 +25,7 @@ export function createKubernetesAttestor(options: KubernetesAttestorOptions = {}
   const root = (options.controlGroupRoot ?? '').split('/').filter(Boolean)
   return {
     name: 'k8s',
+    lacks: () => missingFile(options.kubelet ?? {}),
     async attest(process) {
       const groups = await readControlGroups(process.procPath)
       const found = agreed(groups, (group) => podContainerOf(group, root))

@@ -1,5 +1,6 @@
-import { type Bundle, type BundleSet, parseSpiffeId, verifyCertificateChain, verifyX509Svid } from '@countersign/spiffe'
+import { parseSpiffeId, verifyCertificateChain, verifyX509Svid } from '@countersign/spiffe'
 import { type Caller, deepFreeze } from '../caller.ts'
+import { isStillGood, type LatelyVerified } from '../peer-certificate/lately-verified.ts'
 import type { PeerCertificate } from '../peer-certificate/peer-certificate.ts'
 import { Refused } from '../refusal.ts'
 import { certificateRefusal, notAllowed } from './certificate-refusal.ts'
@@ -8,18 +9,9 @@ import type { CertificateIdentity, MtlsSettings } from './mtls-options.ts'
 /** The caller behind a certificate. Throws Refused. `now` in seconds since the epoch. */
 export type VerifyCertificate = (peer: PeerCertificate, now: number) => Caller
 
-interface Verified {
+interface Verified extends LatelyVerified {
   readonly caller: Caller
-  readonly trustDomain: string | undefined
-  /** Of the trust domain, when it was verified: another one means to verify again. */
-  readonly bundle: Bundle | undefined
-  readonly verifiedAt: number
-  /** When the leaf begins and ends. */
-  readonly notBefore: number
-  readonly notAfter: number
 }
-
-const recheckSeconds = 60
 
 /**
  * Verifies certificates: a SPIFFE ID by the bundle of its own trust domain, everything else by the CAs. The chain of a connection
@@ -43,21 +35,14 @@ export function createCertificateVerifier(settings: MtlsSettings, audience: stri
   }
 }
 
-function isStillGood(when: Verified, bundles: BundleSet | undefined, now: number): boolean {
-  if (now < when.notBefore || now > when.notAfter) return false
-  if (now < when.verifiedAt || now >= when.verifiedAt + recheckSeconds) return false
-  return when.trustDomain === undefined || bundles?.get(when.trustDomain) === when.bundle
-}
-
 function verify(peer: PeerCertificate, settings: MtlsSettings, audience: string, now: number): Verified {
   const { leaf } = peer
-  const times = { verifiedAt: now, notBefore: leaf.notBefore, notAfter: leaf.notAfter }
   const hasId = leaf.uris.some((uri) => /^spiffe:/i.test(uri))
   const identity = hasId ? identityOfSvid(peer, settings, now) : identityOfName(peer, settings, now)
   const { spiffeId } = identity
   const trustDomain = spiffeId === undefined ? undefined : parseSpiffeId(spiffeId).trustDomain
   const bundle = trustDomain === undefined ? undefined : settings.bundles?.get(trustDomain)
-  return { caller: toCaller(identity, trustDomain, settings, audience), trustDomain, bundle, ...times }
+  return { caller: toCaller(identity, trustDomain, settings, audience), trustDomain, bundle, leaf, verifiedAt: now }
 }
 
 /** A SPIFFE ID is never taken on the word of the CAs for plain certificates: they may sign any name. */

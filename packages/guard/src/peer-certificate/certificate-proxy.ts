@@ -1,6 +1,13 @@
 import { createAddressList, normaliseAddress } from '@countersign/limits'
-import { type BundleSet, checkSpiffePattern, matchesSpiffePattern, verifyX509Svid } from '@countersign/spiffe'
+import {
+  type BundleSet,
+  checkSpiffePattern,
+  matchesSpiffePattern,
+  parseSpiffeId,
+  verifyX509Svid,
+} from '@countersign/spiffe'
 import { GuardConfigurationError } from '../guard-error.ts'
+import { isStillGood, type LatelyVerified } from './lately-verified.ts'
 import type { PeerCertificate } from './peer-certificate.ts'
 
 /**
@@ -41,12 +48,20 @@ export function createCertificateProxy(options: CertificateProxyOptions, otherBu
   }
   if (spiffeIds.length > 0 && bundles === undefined) throw unusable('"spiffeIds" need "bundles" to verify the proxy by')
   const list = readLists(spiffeIds, addresses)
+  // A proxy sends many requests over one connection.
+  const known = new WeakMap<PeerCertificate, LatelyVerified>()
 
   function isKnownId(certificate: PeerCertificate, now: number): boolean {
     if (bundles === undefined || spiffeIds.length === 0) return false
+    const remembered = known.get(certificate)
+    if (remembered !== undefined && isStillGood(remembered, bundles, now)) return true
     try {
+      const { trustDomain } = parseSpiffeId(certificate.leaf.uris[0] ?? '')
+      const bundle = bundles.get(trustDomain)
       const id = verifyX509Svid(certificate.chain, bundles, now, { purpose: 'client' })
-      return spiffeIds.some((pattern) => matchesSpiffePattern(id, pattern))
+      const isProxy = spiffeIds.some((pattern) => matchesSpiffePattern(id, pattern))
+      if (isProxy) known.set(certificate, { leaf: certificate.leaf, trustDomain, bundle, verifiedAt: now })
+      return isProxy
     } catch {
       // Not the proxy: whoever it is, his header is not looked at.
       return false

@@ -8,7 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createGuard } from '../guard.ts'
 import { callTls, credentialOf, listenTls, type TlsAnswer, type TlsServer } from '../mtls/tls-calls.fixture.ts'
 import { guardNode } from '../node.ts'
-import type { CertificateProxyOptions } from './certificate-proxy.ts'
+import { type CertificateProxyOptions, createCertificateProxy } from './certificate-proxy.ts'
+import { readPeerCertificate } from './peer-certificate.ts'
 
 const example = createTestAuthority('example.org')
 const bundles = new Map([['example.org', example.bundle]])
@@ -62,6 +63,46 @@ describe('a proxy that tells of the client certificate', () => {
       headers: { 'client-cert': `:${forged.toString('base64')}:` },
     })
     expect([answer.status, answer.json.reason]).toEqual([401, 'untrusted_certificate'])
+  })
+})
+
+describe('a proxy that was verified a moment ago', () => {
+  const { certificates, expiresAt } = example.x509Svid('/proxy')
+  const certificate = readPeerCertificate(certificates.map(({ der }) => der))
+  const connection = { certificate, remoteAddress: undefined, isUnixSocket: false }
+  const now = Date.now() / 1000
+
+  it('is believed without its signature being checked again, for a minute', () => {
+    let asked = 0
+    const counted = {
+      get x509Authorities() {
+        asked += 1
+        return example.bundle.x509Authorities
+      },
+      trustDomain: 'example.org',
+      jwtAuthorities: new Map(),
+    }
+    const proxy = createCertificateProxy({
+      header: 'xfcc',
+      ...byIdentity,
+      bundles: new Map([['example.org', counted]]),
+    })
+    expect([proxy.isProxy(connection, now), proxy.isProxy(connection, now + 59), asked]).toEqual([true, true, 1])
+    expect([proxy.isProxy(connection, now + 60), asked]).toEqual([true, 2])
+  })
+
+  it('is not believed any more once its SVID has expired', () => {
+    const proxy = createCertificateProxy({ header: 'xfcc', ...byIdentity, bundles })
+    expect(proxy.isProxy(connection, expiresAt - 1)).toBe(true)
+    expect(proxy.isProxy(connection, expiresAt + 1)).toBe(false)
+  })
+
+  it('is judged by the bundle that its trust domain has now', () => {
+    const changing = new Map(bundles)
+    const proxy = createCertificateProxy({ header: 'xfcc', ...byIdentity, bundles: changing })
+    expect(proxy.isProxy(connection, now)).toBe(true)
+    changing.set('example.org', createTestAuthority('example.org').bundle)
+    expect(proxy.isProxy(connection, now)).toBe(false)
   })
 })
 

@@ -2,10 +2,10 @@ import type { KeyObject } from 'node:crypto'
 import { TokenError } from '@countersign/tokens'
 import { contextTag, type DerElement, DerError, DerReader, readAll, readOnly, tags } from '../der/der-reader.ts'
 import { readBytesOfBits, readObjectIdentifier, readSmallInteger } from '../der/read-values.ts'
-import { quoted, SpiffeError } from '../spiffe-error.ts'
+import { SpiffeError } from '../spiffe-error.ts'
 import { formatDistinguishedName, readDistinguishedName } from './distinguished-name.ts'
 import { type Extensions, noExtensions, readExtensions } from './extensions.ts'
-import { readPublicKey } from './public-key.ts'
+import { type KeyKind, readPublicKey } from './public-key.ts'
 import { isSignedBy } from './signature-algorithm.ts'
 
 /**
@@ -23,6 +23,7 @@ export interface CertificateRequest {
 }
 
 const maximumBytes = 65_536
+const requestableKinds: ReadonlySet<KeyKind> = new Set(['EC P-256', 'EC P-384', 'RSA'])
 export const extensionRequestId = '1.2.840.113549.1.9.14'
 
 /**
@@ -53,7 +54,7 @@ function readRequest(der: Buffer, checkSignature: boolean): CertificateRequest {
   readSmallInteger(reader.expect(tags.integer), 0)
   const subject = formatDistinguishedName(readDistinguishedName(reader.expect(tags.sequence).whole))
   const publicKeyDer = reader.expect(tags.sequence).whole
-  const publicKey = checkKind(readPublicKey(publicKeyDer))
+  const publicKey = readPublicKey(publicKeyDer, requestableKinds)
   const { names } = readAttributes(reader.optional(contextTag(0, 'constructed')))
   reader.end()
   if (checkSignature && !isSignedBy(publicKey, algorithm.whole, body.whole, signature)) {
@@ -61,12 +62,6 @@ function readRequest(der: Buffer, checkSignature: boolean): CertificateRequest {
   }
   const { uris, dnsNames, ipAddresses } = names
   return { publicKey, publicKeyDer, subject, uris, dnsNames, ipAddresses }
-}
-
-function checkKind(key: KeyObject): KeyObject {
-  const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? 'unknown'
-  if (kind === 'prime256v1' || kind === 'secp384r1' || kind === 'rsa') return key
-  throw new DerError(`its key is of type ${quoted(kind)}; use EC P-256, EC P-384 or RSA`)
 }
 
 /** The extensions that are asked for; other attributes, such as a challenge password, have no meaning here. */

@@ -9,6 +9,7 @@ import { createTestAuthority } from '@countersign/spiffe/testing'
 import { type ClientReadableStream, credentials, Metadata, status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { describeWith } from '../describe-with.ts'
+import { until } from '../until.ts'
 import { findSpireServer, type SpireServer, startSpireServer } from './spire-server.ts'
 
 const me = `unix:uid:${process.getuid?.()}`
@@ -143,8 +144,8 @@ async function createEntry(server: SpireServer, parentId: string, path: string):
 }
 
 /** SPIRE's server shows agents a new entry within five seconds. */
-async function untilSynchronized(agent: Agent, entries: number): Promise<void> {
-  await until(() => agent.status().entries >= entries)
+function untilSynchronized(agent: Agent, entries: number): Promise<void> {
+  return until(() => agent.status().entries >= entries)
 }
 
 function testFolder(): string {
@@ -188,8 +189,4 @@ async function fetched(socket: string): Promise<X509SVIDResponse> {
   } finally {
     stream.cancel()
   }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 50))
 }

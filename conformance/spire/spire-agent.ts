@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MissingRuntime } from '../missing-runtime.ts'
 import { askProgram, runProgram } from '../program.ts'
+import { until } from '../until.ts'
 
 export interface SpireAgent {
   /** What a process of this user is given now: SPIFFE IDs, certificates and bundles in base64 */
@@ -58,14 +59,12 @@ export async function startSpireAgent(program: string, options: SpireAgentOption
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding('utf8').on('data', (text) => (output += text))
     ended = new Promise((resolve) => child.once('close', () => resolve(output)))
-    const deadline = Date.now() + 60_000
-    while ((await runProgram(program, ['healthcheck', '-socketPath', socket])).status !== 0) {
-      if (child.exitCode !== null || Date.now() > deadline) {
-        child.kill('SIGKILL')
-        throw new Error(`spire-agent does not start: ${output.slice(-3_000)}`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
+    const isHealthy = async () => (await runProgram(program, ['healthcheck', '-socketPath', socket])).status === 0
+    const stop = () => (child.exitCode === null ? undefined : 'it has ended')
+    await until(isHealthy, { milliseconds: 60_000, stop }).catch((cause) => {
+      child.kill('SIGKILL')
+      throw new Error(`spire-agent does not start: ${output.slice(-3_000)}`, { cause })
+    })
   }
   async function stop(): Promise<void> {
     child.kill('SIGTERM')

@@ -6,6 +6,7 @@ import { createBundle, parseCertificates, parseX509Svid, toPem, verifyX509Svid }
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { describeWith } from '../describe-with.ts'
+import { until } from '../until.ts'
 import { type OurServer, startOurServer } from './our-server.ts'
 import {
   type FetchedSvid,
@@ -182,19 +183,6 @@ async function during(milliseconds: number, act: () => Promise<void>): Promise<v
     await act()
     await new Promise((resolve) => setTimeout(resolve, 300))
   }
-}
-
-async function until(condition: () => Promise<boolean>, milliseconds = 30_000): Promise<void> {
-  let last: unknown
-  for (const end = Date.now() + milliseconds; Date.now() < end; ) {
-    try {
-      if (await condition()) return
-    } catch (error) {
-      last = error
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-  throw new Error('it did not come about', { cause: last })
 }
 
 function withTimeout(ended: Promise<string>): Promise<string> {

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '../free-port.ts'
 import { MissingRuntime } from '../missing-runtime.ts'
 import { runProgram } from '../program.ts'
+import { until } from '../until.ts'
 
 /** Lifetimes so short that a test sees several rotations. */
 const svidLifetime = '10s'
@@ -50,7 +51,10 @@ export async function startSpireServer(program: string, x509popCa: string): Prom
     if (status !== 0) throw new Error(`spire-server ${args.join(' ')}: ${stdout}${stderr}`)
     return stdout
   }
-  await untilHealthy(child, run, () => output)
+  await until(() => run('healthcheck').then(() => true), {
+    milliseconds: 60_000,
+    stop: () => (child.exitCode === null ? undefined : `spire-server ended: ${output.slice(-2000)}`),
+  })
   const bundleFile = join(folder, 'bundle.pem')
   writeFileSync(bundleFile, await run('bundle', 'show'))
   return {
@@ -65,24 +69,6 @@ export async function startSpireServer(program: string, x509popCa: string): Prom
       await ended
       rmSync(folder, { recursive: true, force: true })
     },
-  }
-}
-
-async function untilHealthy(
-  child: ChildProcess,
-  run: (...args: string[]) => Promise<string>,
-  output: () => string,
-): Promise<void> {
-  const deadline = Date.now() + 60_000
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`spire-server ended: ${output().slice(-2000)}`)
-    try {
-      await run('healthcheck')
-      return
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
   }
 }
 

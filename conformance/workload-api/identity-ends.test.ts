@@ -6,6 +6,7 @@ import { parseCertificates, verifyX509Svid } from '@countersign/spiffe'
 import { SpiffeWorkloadAPIClient, type X509SVIDResponse } from '@countersign/spiffe/protocol/workload-api'
 import { credentials, Metadata } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { until } from '../until.ts'
 import { idOf, type NodeUnderTest, startNodeUnderTest, trustDomain } from './node-under-test.ts'
 
 const me = `unix:uid:${process.getuid?.()}`
@@ -115,10 +116,11 @@ async function workload(socket: string, audience = ''): Promise<{ child: ChildPr
 
 // biome-ignore lint/suspicious/noExplicitAny: an event as the admin API shows it
 async function auditEvent(node: NodeUnderTest, type: string, matches: (event: any) => boolean): Promise<any> {
-  for (;;) {
+  let found: unknown
+  await until(async () => {
     const { items } = await node.server.admin('GET', `/audit-events?type=${type}`)
-    const found = items.find(matches)
-    if (found) return found
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
+    found = items.find(matches)
+    return found !== undefined
+  })
+  return found
 }

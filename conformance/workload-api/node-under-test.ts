@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Agent, createAgent, createUnixAttestor } from '@countersign/agent'
 import { freePort } from '../free-port.ts'
 import { type ServerUnderTest, startServerUnderTest } from '../server-under-test.ts'
+import { until } from '../until.ts'
 
 export const trustDomain = 'example.org'
 
@@ -76,13 +77,5 @@ export async function startNodeUnderTest(environment: Record<string, string> = {
       await server.close()
       await rm(folder, { recursive: true, force: true })
     },
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const giveUpAt = Date.now() + 15_000
-  while (!condition()) {
-    if (Date.now() > giveUpAt) throw new Error('the agent did not come to know of a change of its entries')
-    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

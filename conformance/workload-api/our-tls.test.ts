@@ -8,6 +8,7 @@ import { allowId, createHttpsServer, httpsAgent, peerOf, type TlsSource } from '
 import { createX509Source, type X509Source } from '@countersign/spiffe/workload-api'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeWith } from '../describe-with.ts'
+import { until } from '../until.ts'
 import { prepareGoSpiffe } from './go-spiffe.ts'
 import { idOf, type NodeUnderTest, startNodeUnderTest, trustDomain } from './node-under-test.ts'
 
@@ -54,8 +55,8 @@ await describeWith(prepareGoSpiffe, 'our TLS and go-spiffe', (go) => {
     const url = await serve(source, idOf('/go'))
     const called = callOften(url, idOf('/node'), 150)
     const { id } = await node.server.admin('POST', '/certificate-authorities/prepare', { kind: 'x509' })
-    await new Promise((resolve) => setTimeout(resolve, 5500))
-    await node.server.admin('POST', `/certificate-authorities/${id}/activate`)
+    // Too early for some seconds: not everybody knows it yet.
+    await until(() => node.server.admin('POST', `/certificate-authorities/${id}/activate`).then(() => true))
     const answers = await called
     expect(answers.filter(({ caller }) => caller !== idOf('/go'))).toEqual([])
     expect(new Set(answers.map(({ serial }) => serial)).size).toBeGreaterThan(3)

@@ -32,8 +32,8 @@ export function workloadCommands(program: Command, description: string): void {
     .requiredOption('--spiffe-id <id>', 'who it is then')
     .requiredOption('--parent-id <id>', 'the node (or other entry) below which it runs; see countersign node list')
     .requiredOption('--selector <selector>', 'what must be seen of it: unix:uid:1000; all of them (repeat)', repeated)
-    .option('--downstream', 'it may ask for an intermediate CA')
-    .option('--admin', 'it may administer')
+    .option('--downstream', 'kept and told as SPIRE has it: it would be a server below this one')
+    .option('--admin', 'kept and told as SPIRE has it: it would administer a SPIRE server')
     .action(create)
 
   listLeaf(workload, 'list', 'list registration entries', 'countersign workload list --selector unix:uid:1000')

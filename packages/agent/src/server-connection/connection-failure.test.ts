@@ -18,6 +18,10 @@ describe('why there is no connection to the server', () => {
       'Error: self-signed certificate in certificate chain',
       /^no authority of the bundle vouches .* get its bundle anew/,
     ],
+    [
+      'Error: certificate is not yet valid',
+      /^the server's certificate is not yet valid, by this machine's clock; is the/,
+    ],
     ['SpiffeError: the server at a:1 is b', /^the server at a:1 is b$/],
   ])('is told without the words around it: %j', (why, told) => {
     expect(connectionFailure(wrapped(why))).toMatch(told)

@@ -8,7 +8,6 @@ export {
 export { type CaCertificateOptions, createCaCertificate } from './certificates/ca-certificate.ts'
 export {
   type Certificate,
-  certificateFingerprint,
   certificateThumbprint,
   parseCertificate,
   parseCertificates,
@@ -22,7 +21,6 @@ export { type CertificateRequest, parseCertificateRequest } from './certificates
 export { createCertificateRequest } from './certificates/create-certificate-request.ts'
 export {
   type DistinguishedName,
-  formatDistinguishedName,
   type NameAttribute,
   readDistinguishedName,
   type Subject,
@@ -44,4 +42,4 @@ export { agentId, isAgentId, isSystemId, serverId } from './ids/system-ids.ts'
 export { SpiffeError, type SpiffeErrorCode } from './spiffe-error.ts'
 export { type JwtSvid, type JwtSvidRules, parseJwtSvidUnverified, verifyJwtSvid } from './svids/jwt-svid.ts'
 export { type JwtSvidToSign, signJwtSvid } from './svids/sign-jwt-svid.ts'
-export { checkX509SvidLeaf, parseX509Svid, verifyX509Svid, type X509Svid } from './svids/x509-svid.ts'
+export { parseX509Svid, verifyX509Svid, type X509Svid } from './svids/x509-svid.ts'

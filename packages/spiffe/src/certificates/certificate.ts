@@ -73,11 +73,6 @@ export function certificateThumbprint(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('base64url')
 }
 
-/** SHA-256 of the whole certificate in lower-case hex. */
-export function certificateFingerprint(der: Uint8Array): string {
-  return createHash('sha256').update(der).digest('hex')
-}
-
 function readCertificate(der: Buffer): Certificate {
   if (der.length > maximumBytes) throw new DerError(`the certificate has more than ${maximumBytes} bytes`)
   const outer = new DerReader(readOnly(der, tags.sequence, 'the certificate').content, 'the certificate')

@@ -16,6 +16,7 @@ import { deleted } from '../deleted.ts'
 import { formatDuration } from '../duration.ts'
 import { note, type OutputOptions, printList, printResource } from '../output.ts'
 import type { Entry } from '../resources.ts'
+import { doubtfulSelectors } from '../workload/doubtful-selectors.ts'
 import { explainProcess } from '../workload/explain.ts'
 
 export function workloadCommands(program: Command, description: string): void {
@@ -124,6 +125,12 @@ async function create(options: ServerOptions & EntryOptions): Promise<void> {
   const entry = await withAdminApi(options, (admin) => admin.send<Entry>('POST', '/entries', fieldsOf(options)))
   printEntry(entry, options)
   if (!options.json) note('\nAgents hear of it within seconds.')
+  sayDoubts(options)
+}
+
+/** On stderr: an entry that fits nothing is allowed, and hardly what was meant. */
+function sayDoubts({ selector = [] }: EntryOptions): void {
+  for (const doubt of doubtfulSelectors(selector)) note(`warning: ${doubt}`)
 }
 
 async function list(options: ListOptions & { spiffeId?: string; parentId?: string; selector?: string }): Promise<void> {
@@ -162,6 +169,7 @@ async function update(entry: string, options: ServerOptions & EntryOptions): Pro
     }),
     options,
   )
+  sayDoubts(options)
 }
 
 async function remove(entry: string, options: ServerOptions): Promise<void> {

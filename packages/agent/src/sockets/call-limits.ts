@@ -1,13 +1,15 @@
 import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
 import { Openings } from './openings.ts'
+import { Turns } from './turns.ts'
 
 /**
- * Refuses calls beyond `most`, and beyond half as many of one user, with RESOURCE_EXHAUSTED: before a byte of their
+ * Lets calls begin in turns, so that one user's do not hold up all others'. Refuses calls beyond `most`, and beyond half as many of one user, with RESOURCE_EXHAUSTED: before a byte of their
  * messages is taken in, as a message that never ends would be kept as long as its caller likes.
  * @param userOf whose call it is; throws for a connection that is closed
  */
 export function limitCalls(most: number, userOf: (call: { getPeer(): string }) => number): ServerInterceptor {
   const open = new Openings(most)
+  const turns = new Turns()
   return (_method, call) => {
     let release: (() => void) | undefined
     const done = () => {
@@ -18,9 +20,11 @@ export function limitCalls(most: number, userOf: (call: { getPeer(): string }) =
       start(next) {
         next({
           onReceiveMetadata(metadata, goOn) {
-            release = takeFor(call)
-            if (release) goOn(metadata)
-            else call.sendStatus(tooMany)
+            const user = userOfOpen(call)
+            release = user === undefined ? undefined : open.take(user)
+            if (release === undefined) call.sendStatus(tooMany)
+            // One that has ended while it waited does not begin: nothing would end what it begins.
+            else turns.enter(user as number, () => release && goOn(metadata))
           },
           onCancel: done,
         })
@@ -32,9 +36,9 @@ export function limitCalls(most: number, userOf: (call: { getPeer(): string }) =
     })
   }
 
-  function takeFor(call: { getPeer(): string }): (() => void) | undefined {
+  function userOfOpen(call: { getPeer(): string }): number | undefined {
     try {
-      return open.take(userOf(call))
+      return userOf(call)
     } catch {
       return undefined
     }

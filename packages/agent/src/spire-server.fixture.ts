@@ -5,6 +5,7 @@ import {
   type Certificate,
   type CertificateIssuer,
   formatPemCertificates,
+  newSerialNumber,
   parseCertificate,
   parseCertificateRequest,
   parseSpiffeId,
@@ -119,12 +120,10 @@ export async function startFakeSpireServer(
   }
 
   const issue = (publicKeyDer: Uint8Array, id: string, lifetimeSeconds: number) => {
-    const serialNumber = randomBytes(16)
-    serialNumber[0] = ((serialNumber[0] as number) & 0x7f) | 0x40
     const notAfter = nowSeconds() + lifetimeSeconds
     const der = authority.issuer.issue({
       publicKeyDer,
-      serialNumber,
+      serialNumber: newSerialNumber(),
       notBefore: nowSeconds() - 10,
       notAfter,
       uris: [id],

@@ -29,7 +29,9 @@ it('the example of the README runs a server, and SIGTERM ends it', async () => {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {
-    expect(String(await once(child.stdout, 'data'))).toContain('listening at http://')
+    // Before the test's own time is over: what was written must be removed.
+    const signal = AbortSignal.timeout(40_000)
+    expect(String(await once(child.stdout, 'data', { signal }))).toContain('listening at http://')
     const form = { grant_type: 'client_credentials', client_id: 'admin', client_secret: secret }
     const body = new URLSearchParams(form)
     expect((await fetch(`http://localhost:${port}/oauth/token`, { method: 'POST', body })).status).toBe(200)

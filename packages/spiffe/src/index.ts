@@ -28,6 +28,7 @@ export {
 export type { ExtendedKeyUsage, KeyUsage } from './certificates/extensions.ts'
 export { checkDistinguishedName, matchesDistinguishedName } from './certificates/match-distinguished-name.ts'
 export { formatPemCertificates, parsePemCertificates, toPem } from './certificates/pem.ts'
+export { newSerialNumber } from './certificates/serial-number.ts'
 export { shownCertificates } from './certificates/shown-certificates.ts'
 export { type ChainOptions, verifyCertificateChain } from './certificates/verify-chain.ts'
 export {

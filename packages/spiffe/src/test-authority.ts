@@ -8,6 +8,7 @@ import {
   type LeafTemplate,
 } from './certificates/certificate-issuer.ts'
 import { toPem } from './certificates/pem.ts'
+import { newSerialNumber } from './certificates/serial-number.ts'
 import { parseTrustDomain, spiffeId } from './ids/spiffe-id.ts'
 import { signJwtSvid } from './svids/sign-jwt-svid.ts'
 import { parseX509Svid, type X509Svid } from './svids/x509-svid.ts'
@@ -63,7 +64,7 @@ export function createTestAuthority(
     const der = current().issuer.issue({
       ...leaf,
       publicKeyDer,
-      serialNumber: randomSerialNumber(),
+      serialNumber: newSerialNumber(),
       notBefore,
       notAfter,
     })
@@ -114,17 +115,10 @@ function createGeneration(trustDomain: string, now: number, number: number): Gen
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const subject = { commonName: `Test CA ${number}`, organization: trustDomain.slice(0, 64) }
   const times = { notBefore: now - 3600, notAfter: now + 10 * 365 * 86_400 }
-  const der = createCaCertificate({ key, subject, trustDomain, serialNumber: randomSerialNumber(), ...times })
+  const der = createCaCertificate({ key, subject, trustDomain, serialNumber: newSerialNumber(), ...times })
   return {
     issuer: createCertificateIssuer({ key, certificate: parseCertificate(der) }),
     kid: `test-${number}-${randomBytes(4).toString('hex')}`,
     jwtKeys: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   }
-}
-
-function randomSerialNumber(): Buffer {
-  const bytes = randomBytes(16)
-  // Positive and not zero, as serial numbers are.
-  bytes[0] = (bytes[0]! & 0x7f) | 0x40
-  return bytes
 }

@@ -1,9 +1,10 @@
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   createCaCertificate,
   createCertificateIssuer,
+  newSerialNumber,
   parseCertificate,
   parsePemCertificates,
   toPem,
@@ -48,19 +49,13 @@ function makeCertificate(trustDomain: string): { ca: string; certificate: string
     key: caKey,
     subject: { commonName: 'Countersign playground nodes' },
     trustDomain,
-    serialNumber: serialNumber(),
+    serialNumber: newSerialNumber(),
   })
   const certificate = createCertificateIssuer({ key: caKey, certificate: parseCertificate(ca) }).issue({
     ...life,
     publicKeyDer: publicKey.export({ type: 'spki', format: 'der' }),
-    serialNumber: serialNumber(),
+    serialNumber: newSerialNumber(),
     subject: { commonName: 'this machine' },
   })
   return { ca: toPem(ca), certificate: toPem(certificate), key: key.export({ type: 'pkcs8', format: 'pem' }) as string }
-}
-
-function serialNumber(): Buffer {
-  const bytes = randomBytes(16)
-  bytes[0] = (bytes[0]! & 0x7f) | 0x01
-  return bytes
 }

@@ -1,12 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { parseCertificate, spiffeId, verifyX509Svid } from '@countersign/spiffe'
+import { newSerialNumber, parseCertificate, spiffeId, verifyX509Svid } from '@countersign/spiffe'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openAdminApi } from '../admin/admin-api.fixture.ts'
 import { describeStores } from '../storage/stores.fixture.ts'
 import { activateAuthority } from './activate-authority.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities } from './authorities.fixture.ts'
 import { prepareAuthority, rotateAuthority } from './lifecycle.ts'
-import { newSerialNumber } from './make-authority.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
 import { tendAuthorities } from './tend-authorities.ts'
 

@@ -1,5 +1,5 @@
-import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
-import { createCaCertificate, parseCertificate } from '@countersign/spiffe'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createCaCertificate, newSerialNumber, parseCertificate } from '@countersign/spiffe'
 import { generateSigningKey } from '@countersign/tokens'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import type { AuthorityContext, AuthorityKind } from './authority-context.ts'
@@ -98,11 +98,4 @@ function publicKeyOf(privateKey: KeyObject): Buffer {
 /** Of its own for each CA: some verifiers look for an issuer by its name alone, and would try the wrong one. */
 function nameOf(trustDomain: string, serialNumber: Buffer): string {
   return `${trustDomain.slice(0, 40)} CA ${serialNumber.toString('hex').slice(0, 16)}`
-}
-
-/** 20 bytes, positive, without a zero in front (RFC 5280 section 4.1.2.2). */
-export function newSerialNumber(): Buffer {
-  const bytes = randomBytes(20)
-  bytes[0] = ((bytes[0] as number) & 0x3f) | 0x40
-  return bytes
 }

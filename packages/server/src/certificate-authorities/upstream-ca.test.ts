@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   formatPemCertificates,
+  newSerialNumber,
   parseCertificate,
   parsePemCertificates,
   spiffeId,
@@ -15,7 +16,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { describeStores } from '../storage/stores.fixture.ts'
 import { type AuthoritiesUnderTest, day, openAuthorities, start } from './authorities.fixture.ts'
 import { revokeAuthority, rotateAuthority, taintAuthority } from './lifecycle.ts'
-import { newSerialNumber } from './make-authority.ts'
 import { signX509Svid } from './sign-x509-svid.ts'
 import { tendAuthorities } from './tend-authorities.ts'
 import { readUpstreamCa } from './upstream-ca.ts'

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import {
   type CertificateRequest,
   formatPemCertificates,
+  newSerialNumber,
   parseCertificate,
   parseCertificateRequest,
   SpiffeError,
@@ -11,7 +12,6 @@ import { type Administrator, actorOf } from '../admin/administrator.ts'
 import { exactly, line, time, toTime } from '../admin/fields.ts'
 import { invalid } from '../admin/request-validation.ts'
 import type { Authority } from '../authority.ts'
-import { newSerialNumber } from '../certificate-authorities/make-authority.ts'
 import { backdatedSeconds } from '../certificate-authorities/sign-x509-svid.ts'
 import { signedUntil } from '../certificate-authorities/signed-until.ts'
 import type { WorkloadIdentity } from '../workload-identity.ts'

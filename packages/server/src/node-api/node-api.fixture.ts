@@ -1,9 +1,10 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createMemoryRateLimiter } from '@countersign/limits'
 import {
   createCertificateRequest,
   formatPemCertificates,
   type LeafTemplate,
+  newSerialNumber,
   parseCertificate,
 } from '@countersign/spiffe'
 import { WorkloadsClient } from '@countersign/spiffe/protocol/countersign-agent'
@@ -260,7 +261,7 @@ export function forgedIdentity(
   const now = server.server.authority.now()
   const der = server.server.authority.workloadIdentity!.ca.issuer().issue({
     publicKeyDer: createPublicKey(key).export({ type: 'spki', format: 'der' }),
-    serialNumber: Buffer.concat([Buffer.from([0x40]), randomBytes(15)]),
+    serialNumber: newSerialNumber(),
     notBefore: now - 10,
     notAfter: now + 600,
     uris: [`spiffe://${trustDomain}/spire/agent/join_token/forged`],

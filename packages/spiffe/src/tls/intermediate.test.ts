@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import {
   type Certificate,
   createBundle,
@@ -14,6 +14,7 @@ import { allowAny, createHttp2Server, peerOf, secureConnect } from '@countersign
 import { createSpiffeFetch } from '@countersign/spiffe/undici'
 import { Metadata, Server } from '@grpc/grpc-js'
 import { expect, it } from 'vitest'
+import { newSerialNumber } from '../certificates/serial-number.ts'
 import { listen, testSource } from './test-source.fixture.ts'
 
 const times = { notBefore: Math.floor(Date.now() / 1000) - 10, notAfter: Math.floor(Date.now() / 1000) + 600 }
@@ -69,10 +70,6 @@ function newCa(commonName: string, above?: { key: KeyObject; certificate: Certif
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const names = { subject: { commonName }, trustDomain: 'example.org', serialNumber: newSerialNumber() }
   return { key, certificate: parseCertificate(createCaCertificate({ key, issuer: above, ...names, ...times })) }
-}
-
-function newSerialNumber(): Buffer {
-  return Buffer.concat([Buffer.of(0x40), randomBytes(15)])
 }
 
 function sourceOf(path: string, anchor: Certificate) {

@@ -1,8 +1,9 @@
-import { randomBytes, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import type { AddressInfo, Server } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import type { Bundle } from '../bundles/bundle.ts'
 import { formatPemCertificates, toPem } from '../certificates/pem.ts'
+import { newSerialNumber } from '../certificates/serial-number.ts'
 import type { X509Svid } from '../svids/x509-svid.ts'
 import type { TestAuthority } from '../test-authority.ts'
 import type { TlsSource } from './tls-source.ts'
@@ -66,7 +67,7 @@ export function oddCertificate(
   const der = authority.issuer.issue({
     uris,
     publicKeyDer: new X509Certificate(certificatePem).publicKey.export({ format: 'der', type: 'spki' }),
-    serialNumber: Buffer.concat([Buffer.of(0x40), randomBytes(15)]),
+    serialNumber: newSerialNumber(),
     notBefore: now + times.notBefore,
     notAfter: now + times.notAfter,
   })

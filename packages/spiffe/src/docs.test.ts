@@ -78,7 +78,7 @@ function run(name: string, agent: FakeWorkloadApi, port = 0): Promise<string> {
 function launch(name: string, agent: FakeWorkloadApi, port: number): ChildProcess {
   const [, program] = new RegExp(`\`\`\`ts\\n// ${name.replaceAll('.', '\\.')}\\n([\\s\\S]*?)\`\`\``).exec(page)!
   const file = join(folder, name)
-  writeFileSync(file, program!.replaceAll(/844[34]/g, String(port)))
+  writeFileSync(file, program!.replaceAll(/944[34]/g, String(port)))
   const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', file], {
     env: { PATH: process.env.PATH, SPIFFE_ENDPOINT_SOCKET: agent.socket },
     stdio: ['ignore', 'pipe', name === 'order.ts' ? 'ignore' : 'inherit'],

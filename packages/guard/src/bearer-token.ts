@@ -92,7 +92,7 @@ const mayNameToken = /access_token|%[4-7]/i
 const missingCredential: CarrierFault = {
   code: 'missing_credential',
   reason: 'missing_credential',
-  message: 'This resource asks for an access token in the Authorization header.',
+  message: 'This resource asks for a token in the Authorization header.',
 }
 const unsupportedScheme: CarrierFault = {
   code: 'missing_credential',

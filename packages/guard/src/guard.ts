@@ -268,13 +268,13 @@ const requiresServiceToken: Refusal = {
 const missingBearer: Refusal = {
   code: 'missing_credential',
   reason: 'missing_credential',
-  message: 'This resource asks for an access token in the Authorization header.',
+  message: 'This resource asks for a token in the Authorization header.',
 }
 
 const missingAny: Refusal = {
   code: 'missing_credential',
   reason: 'missing_credential',
-  message: 'This resource asks for an access token in the Authorization header, or for a client certificate.',
+  message: 'This resource asks for a token in the Authorization header, or for a client certificate.',
 }
 
 /** Goes on at once where the work is done at once, so that a known token costs no turn of the event loop. */

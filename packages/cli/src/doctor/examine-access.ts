@@ -3,6 +3,7 @@ import { CliError } from '../cli-error.ts'
 import type { ConnectionOptions } from '../connection.ts'
 import { roughDuration } from '../duration.ts'
 import type { SigningKey } from '../resources.ts'
+import { examineAuthorities } from './examine-authorities.ts'
 import type { Finding } from './finding.ts'
 
 const rotationDays = 30
@@ -10,9 +11,11 @@ const rotationDays = 30
 /** What only an administrator can see: whether the credential works, and how old the signing keys are. */
 export async function examineAccess(options: ConnectionOptions): Promise<Finding[]> {
   try {
-    const { items } = await withAdminApi(options, (admin) => admin.list<SigningKey>('/signing-keys'))
-    const works: Finding = { check: 'access', status: 'ok', says: 'the saved or given credential works' }
-    return [works, ...examineKeys(items, Date.now())]
+    return await withAdminApi(options, async (admin) => {
+      const { items } = await admin.list<SigningKey>('/signing-keys')
+      const works: Finding = { check: 'access', status: 'ok', says: 'the saved or given credential works' }
+      return [works, ...examineKeys(items, Date.now()), ...(await examineAuthorities(admin))]
+    })
   } catch (error) {
     if (!(error instanceof CliError)) throw error
     const [says, ...cure] = error.message.split('; ')

@@ -82,6 +82,36 @@ describe('a server that is away for an hour', () => {
   })
 })
 
+describe("an agent's clock that is a day ahead for a while", () => {
+  it('costs no agent that joined by a token its identity', async () => {
+    const clock = new TestClock()
+    const server = await testServer({ now: () => clock.now() })
+    server.lifetimes.agent = 1800
+    let ahead = 0
+    const { agent, logged } = testAgent(server, {
+      clock: { now: () => clock.now() + ahead, after: (delay, callback) => clock.after(delay, callback) },
+      random: () => 0.5,
+    })
+    await agent.start()
+    await agent.ready
+    ahead = 24 * hour
+    // By such a clock the server's certificate has expired too.
+    await server.stop()
+    const lost = () => logged.filter((line) => line.includes('start the agent with a new join token'))
+    await clock.advance(16 * minute)
+    expect(lost()).toHaveLength(1)
+    ahead = 0
+    await server.start()
+    while (server.count('renewAgent') === 0 && clock.now() / 1000 < (agent.status().expires_at as number)) {
+      await clock.advance(1_000)
+      // The connection's own pause before it tries again is in real time.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(server.count('renewAgent')).toBe(1)
+    expect(server.count('attestAgent')).toBe(1)
+  })
+})
+
 function fetchJwt(client: ReturnType<typeof openWorkloadClient>): Promise<string> {
   return new Promise((resolve, reject) => {
     client.fetchJwtsvid({ audience: ['billing'], spiffeId: '' }, header(), (error, response) => {

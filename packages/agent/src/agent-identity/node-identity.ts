@@ -203,6 +203,7 @@ export class NodeIdentity {
   }
 
   #renewInTime(): Promise<void> {
+    let isToldLost = false
     return tryUntilDone(
       this.#attempts,
       "this agent's own SVID cannot be renewed now",
@@ -211,8 +212,13 @@ export class NodeIdentity {
         const standing = standingAfter(error)
         if (standing === 'banned') this.#removed(`the server banned this node: ${reasonOf(error)}`)
         else if (standing === 'must_reattest') await this.#attestAgain(error)
-        else if (!this.isValid && !this.#canAttestAgain()) this.#expired()
-        else return false
+        else {
+          const isLost = !this.isValid && !this.#canAttestAgain()
+          if (isLost && !isToldLost) this.#expired()
+          isToldLost ||= isLost
+          // Tried on even so: it may be only this machine's clock that is ahead.
+          return false
+        }
         return true
       },
     )

@@ -17,6 +17,8 @@ export interface AgentOptions {
   readonly socket?: string
   /** For the operator. None: no admin socket. */
   readonly adminSocket?: string
+  /** For playing, in a folder like any other: whoever may rename one above the sockets' own can put another agent there. */
+  readonly trustFoldersAboveSockets?: boolean
   /** Where the agent's own key and SVID are kept. None: they are in memory alone. */
   readonly dataDirectory?: string
   readonly attestors: readonly WorkloadAttestor[]

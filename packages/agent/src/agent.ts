@@ -208,11 +208,12 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function openSockets(): Promise<void> {
+    const anyWay = options.trustFoldersAboveSockets
     if (options.dataDirectory) closers.push(await claimDataDirectory(options.dataDirectory, log))
-    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log: workloadLog }))
+    closers.push(await serveWorkloadSocket(grpc, options.socket ?? defaultSocket, { peers, log: workloadLog, anyWay }))
     if (options.adminSocket === undefined) return
     const explain = (pid: number) => explainProcess(pid, { identities, svids })
-    closers.push(await serveAdminSocket(options.adminSocket, { status, explain }))
+    closers.push(await serveAdminSocket(options.adminSocket, { status, explain, anyWay }))
   }
 
   function sayWhatCannotBeSeen(): void {

@@ -6,6 +6,7 @@ import { listenOnSocketFile } from '../sockets/socket-file.ts'
 import type { Explanation } from './explain.ts'
 
 export interface AdminSocketOptions {
+  readonly anyWay?: boolean | undefined
   readonly status: () => AgentStatus
   /** @throws when there is no such process */
   readonly explain: (pid: number) => Promise<Explanation>
@@ -26,7 +27,7 @@ export function serveAdminSocket(path: string, options: AdminSocketOptions): Pro
     )
   })
   server.maxConnections = 50
-  return listenOnSocketFile(server, path, { mode: ownerOnly }).then((close) => () => {
+  return listenOnSocketFile(server, path, { mode: ownerOnly, anyWay: options.anyWay }).then((close) => () => {
     server.closeAllConnections()
     return close()
   })

@@ -16,16 +16,18 @@ const longestPath = 107 // sockaddr_un holds 108 bytes with the closing zero
  * Makes `server` listen at `path`, which nobody else can replace: its folder is ours (or root's) and closed to others, a
  * socket that an ended agent left is removed, anything else there is left alone and refused.
  * @param options.mode of the socket: 0o777 for workloads, 0o600 for the operator
+ * @param options.anyWay leaves the folders above its own unlooked at
  * @returns a function that closes the server and removes the socket
  * @throws AgentError `invalid_configuration`
  */
 export async function listenOnSocketFile(
   server: Server,
   path: string,
-  options: { mode: number },
+  options: { mode: number; anyWay?: boolean | undefined },
 ): Promise<() => Promise<void>> {
   checkPath(path)
   prepareFolder(dirname(path))
+  if (!options.anyWay) checkWays(dirname(path))
   await removeStaleSocket(path)
   const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -78,6 +80,9 @@ function prepareFolder(folder: string): void {
     )
   if ((found.mode & 0o022) !== 0)
     throw unsafe(`others may write in ${folder} and could replace the socket; close it to them: chmod go-w ${folder}`)
+}
+
+function checkWays(folder: string): void {
   for (const way of new Set([folder, realpathSync(folder)])) checkWay(dirname(way))
 }
 

@@ -24,7 +24,7 @@ const openToAll = 0o777
 export async function serveWorkloadSocket(
   server: GrpcServer,
   path: string,
-  options: { peers: CallPeers; log: AgentLog },
+  options: { peers: CallPeers; log: AgentLog; anyWay?: boolean | undefined },
 ): Promise<() => Promise<void>> {
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const connections = new Map<number, number>()
@@ -55,7 +55,7 @@ export async function serveWorkloadSocket(
     }
   }
   const listener = createServer(accept)
-  const close = await listenOnSocketFile(listener, path, { mode: openToAll })
+  const close = await listenOnSocketFile(listener, path, { mode: openToAll, anyWay: options.anyWay })
   return async () => {
     // The path is gone at once; calls under way may end.
     const closed = close()

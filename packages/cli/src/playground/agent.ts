@@ -63,6 +63,7 @@ export async function startAgent(
     bootstrap: { bundleUrl: `${issuer}spiffe/bundle` },
     node: { x509pop: { certificateFile: node.certificateFile, keyFile: node.keyFile } },
     socket,
+    trustFoldersAboveSockets: true,
     adminSocket: join(directory, 'agent-admin.sock'),
     attestors: [createUnixAttestor()],
     log: logger,

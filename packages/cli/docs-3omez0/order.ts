@@ -1,5 +1,10 @@
 // order.ts
-import { createServiceDirectory, createServiceSigner, createSignedFetch, signerFromEnvironment } from '@countersign/client'
+import {
+  createServiceDirectory,
+  createServiceSigner,
+  createSignedFetch,
+  signerFromEnvironment,
+} from '@countersign/client'
 
 const signer = createServiceSigner(signerFromEnvironment())
 const directory = createServiceDirectory({ services: { inventory: 'http://localhost:44623' } })

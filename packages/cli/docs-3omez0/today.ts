@@ -5,7 +5,10 @@ import { SignJWT } from 'jose'
 
 const [method, url, data] = ['POST', '/v1/stock/decrease', { productId: 'p-1', quantity: 2 }]
 const hashed = JSON.stringify({ method, url, params: {}, data })
-const token = await new SignJWT({ sender: 'order-service', requestHash: createHash('md5').update(hashed).digest('hex') })
+const token = await new SignJWT({
+  sender: 'order-service',
+  requestHash: createHash('md5').update(hashed).digest('hex'),
+})
   .setProtectedHeader({ alg: 'EdDSA' })
   .setIssuer('order-service')
   .setIssuedAt()

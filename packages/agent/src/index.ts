@@ -1,3 +1,4 @@
+export type { Explanation } from './admin-socket/explain.ts'
 export { type Agent, type AgentStatus, createAgent } from './agent.ts'
 export { AgentError, type AgentErrorCode } from './agent-error.ts'
 export type { AgentLog } from './agent-log.ts'

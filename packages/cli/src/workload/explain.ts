@@ -1,32 +1,8 @@
+import type { AgentStatus, Explanation } from '@countersign/agent'
 import { CliError } from '../cli-error.ts'
 import { note, type OutputOptions, paint, printJson, printResource, writeLine } from '../output.ts'
 import { printable } from '../printable.ts'
 import { askAgent } from './agent-socket.ts'
-
-interface Explanation {
-  pid: number
-  uid: number
-  gid: number
-  path?: string
-  selectors: string[]
-  problems: string[]
-  entries: {
-    id: string
-    spiffe_id: string
-    matched: boolean
-    missing_selectors: string[]
-    policy_failures: string[]
-    problem: string | null
-  }[]
-}
-
-interface AgentStatus {
-  /** Null before the node is attested */
-  spiffe_id: string | null
-  /** Null before the first */
-  last_sync: number | null
-  server: string
-}
 
 /** Asks the agent on this machine what it sees of a process, and prints it. */
 export async function explainProcess(pid: number, options: OutputOptions & { agent?: string }): Promise<void> {
@@ -46,18 +22,17 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
   for (const selector of explanation.selectors) writeLine(`  ${printable(selector)}`)
   for (const problem of explanation.problems) writeLine(`  ${paint('yellow', 'not known:')} ${printable(problem)}`)
   writeLine(`\n${paint('bold', 'Entries of this node')}${node === null ? '' : `  ${paint('dim', printable(node))}`}`)
-  const nearestFirst = explanation.entries.toSorted((one, other) => faultsOf(one) - faultsOf(other))
-  for (const entry of nearestFirst) printEntry(entry)
+  for (const entry of explanation.entries) printEntry(entry)
   if (status.last_sync === null) {
     throw new CliError(
       `the agent has not heard from its server ${printable(status.server)} yet and knows no entries; why, its log says`,
     )
   }
-  if (nearestFirst.length === 0) {
+  if (explanation.entries.length === 0) {
     const parent = node === null ? 'NODE' : printable(node)
     throw new CliError(`this node has no entries; make one with: countersign workload create --parent-id ${parent} …`)
   }
-  if (!nearestFirst.some(isGiven)) {
+  if (!explanation.entries.some(({ matched }) => matched)) {
     note('\nThis process has no identity. The first entry above is the one that fits it best.')
     note(
       'One that is missing here has another parent than this node, has ended, or demands a node that was attested later: countersign audit search --type entry.withheld',
@@ -68,17 +43,9 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
 type ExplainedEntry = Explanation['entries'][number]
 
 function printEntry(entry: ExplainedEntry): void {
-  const sign = isGiven(entry) ? paint('green', '✓') : paint('red', '✗')
+  const sign = entry.matched ? paint('green', '✓') : paint('red', '✗')
   writeLine(`  ${sign} ${printable(entry.spiffe_id)}  ${paint('dim', entry.id)}`)
   for (const selector of entry.missing_selectors) writeLine(`      not seen: ${printable(selector)}`)
   for (const failure of entry.policy_failures) writeLine(`      policy: ${printable(failure)}`)
   if (entry.problem) writeLine(`      the server does not sign for it: ${printable(entry.problem)}`)
-}
-
-function isGiven({ matched, policy_failures }: ExplainedEntry): boolean {
-  return matched && policy_failures.length === 0
-}
-
-function faultsOf({ missing_selectors, policy_failures }: ExplainedEntry): number {
-  return missing_selectors.length + policy_failures.length
 }

@@ -4,11 +4,11 @@ import { note } from '../output.ts'
 import { runReloadHook } from './certificate-files.ts'
 import { printX509 } from './fetch-svid.ts'
 import { writeSvidFiles } from './svid-files.ts'
+import { untilSignal } from './until-signal.ts'
 
 /** Prints every rotation until a signal ends it, and keeps files fresh where a folder is named. */
 export async function watchX509(options: SvidOptions & { write?: string; reload?: string }): Promise<void> {
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, end)
+  const { ended } = untilSignal()
   const api = createWorkloadApi({ socket: options.socket })
   let handled = Promise.resolve()
   let told = ''

@@ -23,8 +23,11 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
+/** What a change is recorded as; a function, called after the change, where that depends on what the change found. */
+type Facts = AuditFact | (() => AuditFact | readonly AuditFact[])
+
 interface WaitingChange {
-  fact: AuditFact | (() => AuditFact)
+  fact: Facts
   change: (transaction: StoreTransaction) => Promise<unknown>
   resolve: (result: unknown) => void
   reject: (error: Error) => void
@@ -84,12 +87,8 @@ export class AuditLog {
 
   /**
    * Makes a change and records it in one transaction: neither can be without the other.
-   * `fact` may be a function where it depends on what the change found; it is called after the change.
    */
-  recordChange<T>(
-    fact: AuditFact | (() => AuditFact),
-    change: (transaction: StoreTransaction) => Promise<T>,
-  ): Promise<T> {
+  recordChange<T>(fact: Facts, change: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#changes.push({ fact, change, resolve: resolve as (result: unknown) => void, reject })
       this.#start()
@@ -167,7 +166,8 @@ export class AuditLog {
             const result = await change(transaction)
             changing = false
             const told = typeof fact === 'function' ? fact() : fact
-            const { events, statements } = this.#chainOn([{ fact: told, time: this.#nowMilliseconds() }])
+            const time = this.#nowMilliseconds()
+            const { events, statements } = this.#chainOn([told].flat().map((each) => ({ fact: each, time })))
             for (const { sql, parameters } of statements) {
               await transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))
             }

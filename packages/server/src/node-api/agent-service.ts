@@ -64,8 +64,6 @@ async function attestAgent(
   }
   const { type, payload } = params.data
   const request = readRequest(params.params?.csr)
-  // Before a token is spent on what could not be signed anyway.
-  context.ca.issuer()
   let challenges = 0
   const challenge = async (bytes: Buffer): Promise<Buffer> => {
     challenges += 1
@@ -75,18 +73,14 @@ async function attestAgent(
     if (answer?.$case !== 'challengeResponse') throw invalidArgument('the challenge was not answered')
     return answer.value
   }
-  const attested = await attest(type, payload, challenge, address, context)
-  const { svid, serialNumber } = signAgentSvid(attested.id, request, context)
-  await orDenied(
-    context.nodes.attested({
-      ...attested,
-      type,
-      serialNumber,
-      notAfter: svid.expiresAt,
-      address,
-    }),
-  )
-  call.write({ step: { $case: 'result', value: { svid, reattestable: attested.reattestable } } })
+  const takeIn = async (): Promise<{ svid: X509SVID; reattestable: boolean }> => {
+    const attested = await attest(type, payload, challenge, context)
+    const { svid, serialNumber } = signAgentSvid(attested.id, request, context)
+    await orDenied(context.nodes.attested({ ...attested, type, serialNumber, notAfter: svid.expiresAt, address }))
+    return { svid, reattestable: attested.reattestable }
+  }
+  const value = await orRefused(takeIn(), { type, address }, context)
+  call.write({ step: { $case: 'result', value } })
 }
 
 /** @throws RpcError: FAILED_PRECONDITION for a type that is not configured */
@@ -94,29 +88,37 @@ async function attest(
   type: string,
   payload: Buffer,
   challenge: (bytes: Buffer) => Promise<Buffer>,
-  address: string,
-  context: NodeApiContext,
+  { nodeAttestors, trustDomain }: NodeApiContext,
 ): Promise<AttestedNode> {
-  const attestor = context.nodeAttestors.find((known) => known.type === type)
+  const attestor = nodeAttestors.find((known) => known.type === type)
+  if (!attestor)
+    throw new RpcError(
+      status.FAILED_PRECONDITION,
+      'the server attests no nodes in this way; its setting spiffe.node_attestors says in which',
+    )
+  const attested = await attestor.attest(payload, challenge)
+  const id = parseSpiffeId(attested.id)
+  if (id.trustDomain !== trustDomain || !isAgentId(id)) {
+    throw new Error(`the attestor ${type} has made an ID that no agent may have`)
+  }
+  return attested
+}
+
+/** What is refused is recorded; a fault is not the node's. */
+async function orRefused<T>(
+  taking: Promise<T>,
+  { type, address }: { type: string; address: string },
+  { audit }: NodeApiContext,
+): Promise<T> {
   try {
-    if (!attestor)
-      throw new RpcError(
-        status.FAILED_PRECONDITION,
-        'the server attests no nodes in this way; its setting spiffe.node_attestors says in which',
-      )
-    const attested = await attestor.attest(payload, challenge)
-    const id = parseSpiffeId(attested.id)
-    if (id.trustDomain !== context.trustDomain || !isAgentId(id)) {
-      throw new Error(`the attestor ${type} has made an ID that no agent may have`)
-    }
-    return attested
+    return await taking
   } catch (error) {
     const refusal = error instanceof AttestationError ? refusalOf(error) : error
     if (refusal instanceof RpcError) {
       const detail = error instanceof AttestationError ? error.detail : undefined
       const reason = detail === undefined ? (error as Error).message : `${(error as Error).message}: ${detail}`
       const method = type.slice(0, longestType)
-      await context.audit.record({ type: 'node.refused', outcome: 'failure', address, method, reason })
+      await audit.record({ type: 'node.refused', outcome: 'failure', address, method, reason })
     }
     throw refusal
   }

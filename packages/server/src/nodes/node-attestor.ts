@@ -1,4 +1,6 @@
+import type { AuditFact } from '../audit/event.ts'
 import type { Selector } from '../registration-entries/registration-entry.ts'
+import type { StoreTransaction } from '../storage/store.ts'
 
 /** What an attestation has proven. */
 export interface AttestedNode {
@@ -7,6 +9,12 @@ export interface AttestedNode {
   selectors: Selector[]
   /** Whether the agent can attest itself again under this ID, rather than renew */
   reattestable: boolean
+  /**
+   * Takes what the attestation uses up, in the transaction that records the node: both are done, or neither is.
+   * @returns what else there is to record
+   * @throws AttestationError when somebody else has taken it
+   */
+  claim?: (transaction: StoreTransaction, now: number) => Promise<readonly AuditFact[]>
 }
 
 /** One way in which a node proves what it is. */

@@ -1,8 +1,10 @@
+import type { AuditFact } from '../audit/event.ts'
 import type { AuditLog } from '../audit/log.ts'
 import type { Selector } from '../registration-entries/registration-entry.ts'
 import { announce, type ChangeFeed } from '../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../storage/store.ts'
 import { type Node, type NodeStanding, nodeOf, standingOf } from './node.ts'
+import type { AttestedNode } from './node-attestor.ts'
 import { NodeCache } from './node-cache.ts'
 
 export interface Attested {
@@ -19,6 +21,7 @@ export interface Attested {
   agentVersion?: string | undefined
   /** Where the agent called from */
   address?: string | undefined
+  claim?: AttestedNode['claim']
 }
 
 export interface Renewed {
@@ -89,10 +92,10 @@ export class NodeRegistry {
 
   /**
    * Takes a node in, or in anew: what it held before is no longer good.
-   * @throws NodeRefused `AGENT_BANNED`; StoreError `unavailable`
+   * @throws NodeRefused `AGENT_BANNED`; AttestationError of `claim`; StoreError `unavailable`
    */
   async attested(attested: Attested): Promise<void> {
-    const { id, type, serialNumber, notAfter, agentVersion } = attested
+    const { id, type, serialNumber, notAfter, agentVersion, claim } = attested
     await this.#change(
       id,
       {
@@ -107,6 +110,7 @@ export class NodeRegistry {
       async (transaction, now) => {
         const before = await findNode(transaction, id)
         if (before?.bannedAt !== undefined) throw new NodeRefused(id, 'AGENT_BANNED')
+        const claimed = await claim?.(transaction, now)
         const values = {
           attestation_type: type,
           selectors: JSON.stringify(attested.selectors.map(({ type, value }) => ({ type, value }))),
@@ -119,11 +123,13 @@ export class NodeRegistry {
           attested_at: now,
           updated_at: now,
         }
-        if (before) return transaction.updateTable('nodes').set(values).where('id', '=', id).execute()
-        return transaction
-          .insertInto('nodes')
-          .values({ id, banned_at: null, created_at: now, ...values })
-          .execute()
+        if (before) await transaction.updateTable('nodes').set(values).where('id', '=', id).execute()
+        else
+          await transaction
+            .insertInto('nodes')
+            .values({ id, banned_at: null, created_at: now, ...values })
+            .execute()
+        return claimed
       },
     )
   }
@@ -141,7 +147,7 @@ export class NodeRegistry {
         const standing = standingOf(node, usedSerial ?? node?.serialNumber ?? '', now)
         if (standing !== 'good') throw new NodeRefused(id, standing)
         if (node?.reattestable) throw new NodeRefused(id, 'AGENT_MUST_REATTEST')
-        return transaction
+        await transaction
           .updateTable('nodes')
           .set({ new_serial_number: newSerial, new_expires_at: notAfter, updated_at: now })
           .where('id', '=', id)
@@ -198,13 +204,18 @@ export class NodeRegistry {
   async #change(
     id: string,
     fact: { type: string; address?: string; method?: string; detail: Record<string, string | string[]> },
-    change: (transaction: StoreTransaction, now: number) => Promise<unknown>,
+    change: (transaction: StoreTransaction, now: number) => Promise<readonly AuditFact[] | void>,
   ): Promise<void> {
     const { store, audit, feed, now } = this.#options
-    await audit.recordChange({ ...fact, outcome: 'success', target: `node/${id}` }, async (transaction) => {
-      await announce(transaction, store, { kind: 'node', id, at: now() })
-      await change(transaction, now())
-    })
+    const own: AuditFact = { ...fact, outcome: 'success', target: `node/${id}` }
+    let others: readonly AuditFact[] = []
+    await audit.recordChange(
+      () => [own, ...others],
+      async (transaction) => {
+        await announce(transaction, store, { kind: 'node', id, at: now() })
+        others = (await change(transaction, now())) ?? []
+      },
+    )
     await feed.catchUp()
   }
 }

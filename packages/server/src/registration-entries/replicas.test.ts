@@ -123,9 +123,10 @@ describePostgres('two replicas on one PostgreSQL', () => {
     for (const spiffeId of [undefined, `spiffe://${domain}/rack`]) {
       const { token } = await createJoinToken({ ttlSeconds: 60, spiffeId }, one, {})
       const answers = await Promise.allSettled(
-        Array.from({ length: 100 }, (_, index) => {
-          const [attestor] = identityOf(index % 2 ? one : other).nodeAttestors
-          return attestor?.attest(Buffer.from(token), async () => Buffer.alloc(0))
+        Array.from({ length: 100 }, async (_, index) => {
+          const { nodeAttestors, nodes } = identityOf(index % 2 ? one : other)
+          const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0))
+          await nodes.attested({ ...node, type: 'join_token', serialNumber: 'aa', notAfter: one.now() + 3600 })
         }),
       )
       expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)

@@ -1,7 +1,7 @@
-import type { AuditLog } from '../../audit/log.ts'
+import type { AuditFact } from '../../audit/event.ts'
 import { insertEntry, newEntry } from '../../registration-entries/insert-entry.ts'
 import type { MasterKey } from '../../sealing/master-key.ts'
-import { announce, type ChangeFeed } from '../../storage/change-feed.ts'
+import { announce } from '../../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../../storage/store.ts'
 import type { JoinTokenRow } from '../../storage/workload-identity-tables.ts'
 import { hashJoinToken, joinTokenAgentId, joinTokenPattern, ownSelector } from '../join-token.ts'
@@ -9,15 +9,13 @@ import { AttestationError, type NodeAttestor } from '../node-attestor.ts'
 
 export interface JoinTokenAttestorOptions {
   store: Store
-  feed: ChangeFeed
-  audit: AuditLog
   masterKey: Pick<MasterKey, 'joinTokenKey'>
   trustDomain: string
   /** Seconds since the epoch */
   now: () => number
 }
 
-/** The agent has a token that an administrator made. It is spent whatever becomes of it. */
+/** The agent has a token that an administrator made. It is spent when the node is recorded. */
 export function joinTokenAttestor(options: JoinTokenAttestorOptions): NodeAttestor {
   const { store, trustDomain, now } = options
   return {
@@ -32,14 +30,20 @@ export function joinTokenAttestor(options: JoinTokenAttestorOptions): NodeAttest
         .where('hash', '=', hash)
         .executeTakeFirst()
       if (!found) throw refused()
+      if (found.expires_at <= now()) {
+        await spend(store.database, found)
+        throw refused()
+      }
       const id = joinTokenAgentId(trustDomain, token)
-      const isLive = found.expires_at > now()
-      const spent =
-        isLive && found.spiffe_id !== null
-          ? await spendForAlias({ ...found, spiffe_id: found.spiffe_id }, id, options)
-          : await spend(store.database, found)
-      if (!spent || !isLive) throw refused()
-      return { id, selectors: [], reattestable: false }
+      return {
+        id,
+        selectors: [],
+        reattestable: false,
+        async claim(transaction, at) {
+          if (!(await spend(transaction, found))) throw refused()
+          return found.spiffe_id === null ? [] : [await giveSecondId(found.spiffe_id, id, transaction, { store, at })]
+        },
+      }
     },
   }
 }
@@ -58,40 +62,23 @@ async function spend(database: Pick<StoreTransaction, 'deleteFrom'>, { id }: Joi
   return row !== undefined
 }
 
-const alreadySpent = Symbol('already spent')
-
 /**
  * The entry that gives the agent a second ID is made only now: its parent holds the token, which whoever may read
  * entries must not learn while it is good for something.
  */
-async function spendForAlias(
-  token: JoinTokenRow & { spiffe_id: string },
+async function giveSecondId(
+  spiffeId: string,
   agentId: string,
-  { store, audit, feed, now }: JoinTokenAttestorOptions,
-): Promise<boolean> {
-  const entry = newEntry({
-    spiffeId: token.spiffe_id,
-    parentId: agentId,
-    selectors: [ownSelector(agentId)],
-  })
-  try {
-    await audit.recordChange(
-      {
-        type: 'entry.created',
-        outcome: 'success',
-        target: `entry/${entry.id}`,
-        detail: { spiffe_id: entry.spiffeId, parent_id: agentId, join_token: token.id },
-      },
-      async (transaction) => {
-        await announce(transaction, store, { kind: 'entry', id: entry.id, at: now() })
-        if (!(await spend(transaction, token))) throw alreadySpent
-        await insertEntry(transaction, entry, now())
-      },
-    )
-  } catch (error) {
-    if (error === alreadySpent) return false
-    throw error
+  transaction: StoreTransaction,
+  { store, at }: { store: Store; at: number },
+): Promise<AuditFact> {
+  const entry = newEntry({ spiffeId, parentId: agentId, selectors: [ownSelector(agentId)] })
+  await announce(transaction, store, { kind: 'entry', id: entry.id, at })
+  await insertEntry(transaction, entry, at)
+  return {
+    type: 'entry.created',
+    outcome: 'success',
+    target: `entry/${entry.id}`,
+    detail: { spiffe_id: entry.spiffeId, parent_id: agentId },
   }
-  await feed.catchUp()
-  return true
 }

@@ -2,7 +2,9 @@ import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { formatBundleDocument } from '@countersign/spiffe'
+import { createGuard } from '@countersign/guard'
+import { guardNode } from '@countersign/guard/node'
+import { formatBundleDocument, parseBundleDocument } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { describeWith } from '../describe-with.ts'
@@ -41,9 +43,19 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
     await node.addEntry('/front', envoy.front, { federates_with: ['foreign.example'] })
     await node.addEntry('/back', envoy.back)
     await node.addEntry('/go', go.program)
-    behind = createServer((request, response) =>
-      response.end(JSON.stringify({ forwarded: request.headers['x-forwarded-client-cert'] })),
-    )
+    const own = await node.server.admin('GET', `/trust-bundles/${trustDomain}`)
+    const guard = createGuard({
+      mtls: {
+        bundles: new Map([[trustDomain, parseBundleDocument(trustDomain, JSON.stringify(own.bundle))]]),
+        allow: { spiffeIds: [idOf('/front')] },
+      },
+      certificateProxy: { header: 'xfcc', addresses: ['127.0.0.1'] },
+    })
+    const guarded = guardNode(guard, {}, ({ caller }, response) => response.end(JSON.stringify(caller)))
+    behind = createServer((request, response) => {
+      if (request.url === '/back/guarded') guarded(request, response)
+      else response.end(JSON.stringify({ forwarded: request.headers['x-forwarded-client-cert'] }))
+    })
     // Its CA has the name of ours, its ID is the one that is asked for.
     const { certificatePem, keyPem } = createTestAuthority(trustDomain).certificate({ uris: [idOf('/back')] })
     impostor = createTlsServer({ cert: certificatePem, key: keyPem }, (_, response) => response.end('{}'))
@@ -103,6 +115,14 @@ await describeWith(prepare, 'Envoy with secrets from our agent', ({ envoy, go })
     const { status, text } = await get(`/${cluster}/`)
     expect(status).toBe(200)
     expect(JSON.parse(text).forwarded).toContain(`URI=${idOf('/front')}`)
+  })
+
+  it('tells our guard who the client is, whatever the client says', async () => {
+    const said = { 'x-forwarded-client-cert': `Hash=${'0'.repeat(64)};URI=${idOf('/admin')};Subject="` }
+    for (const headers of [{}, said]) {
+      const answer = await fetch(`${front}/back/guarded`, { headers })
+      expect([answer.status, await answer.json()]).toMatchObject([200, { method: 'mtls', spiffeId: idOf('/front') }])
+    }
   })
 
   it('does mTLS with a go-spiffe server', async () => {

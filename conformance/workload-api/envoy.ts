@@ -74,7 +74,10 @@ export function httpListener(
   const manager = {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: 'http',
-    ...(tls && { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { uri: true } }),
+    ...(tls && {
+      forward_client_cert_details: 'SANITIZE_SET',
+      set_current_client_cert_details: { uri: true, cert: true, chain: true },
+    }),
     route_config: {
       virtual_hosts: [
         {

@@ -89,7 +89,9 @@ export function readGuardOptions(options: GuardOptions): GuardSettings {
   const mtls = options.mtls && readMtlsOptions(options.mtls)
   const jwtSvid = options.jwtSvid && readJwtSvidOptions(options.jwtSvid, audiences)
   const { tokenCacheSize = 100_000, tokenCacheSeconds = 60, certificateProxy, now = Date.now } = options
-  const proxy = certificateProxy && createCertificateProxy(certificateProxy, mtls?.bundles)
+  const revocations = readRevocations(options, issuers)
+  const isRevokedSerial = (serialNumber: string) => revocations?.isRevokedSerial?.(serialNumber) === true
+  const proxy = certificateProxy && createCertificateProxy(certificateProxy, mtls?.bundles, isRevokedSerial)
   return {
     rules: { issuers, audiences, leewaySeconds: inRange(options.leewaySeconds ?? 5, 0, 60, 'leewaySeconds') },
     realm: options.realm ?? audiences[0] ?? serviceTokens?.name ?? jwtSvid?.audiences[0] ?? 'mtls',
@@ -104,7 +106,7 @@ export function readGuardOptions(options: GuardOptions): GuardSettings {
             maximumTokens: tokenCacheSize,
             recheckSeconds: inRange(tokenCacheSeconds, 1, 3_600, 'tokenCacheSeconds'),
           }),
-    revocations: readRevocations(options, issuers),
+    revocations,
     now,
     onAccept: options.onAccept,
     onRefusal: options.onRefusal,

@@ -97,6 +97,20 @@ describe('a proxy that was verified a moment ago', () => {
     expect(proxy.isProxy(connection, expiresAt + 1)).toBe(false)
   })
 
+  it('is not believed any more once its workload has ended, also on a connection that is open', () => {
+    const revoked = new Set<string>()
+    const svid = example.x509Svid('/proxy')
+    const certificate = readPeerCertificate(svid.certificates.map(({ der }) => der))
+    const proxy = createCertificateProxy({ header: 'client-cert', ...byIdentity }, bundles, (serial) =>
+      revoked.has(serial),
+    )
+    const connection = { certificate, remoteAddress: undefined, isUnixSocket: false }
+    const now = Date.now() / 1000
+    expect(proxy.isProxy(connection, now)).toBe(true)
+    revoked.add(svid.certificates[0]!.serialNumber)
+    expect(proxy.isProxy(connection, now)).toBe(false)
+  })
+
   it('is judged by the bundle that its trust domain has now', () => {
     const changing = new Map(bundles)
     const proxy = createCertificateProxy({ header: 'xfcc', ...byIdentity, bundles: changing })

@@ -33,8 +33,15 @@ export interface ProxyConnection {
   readonly isUnixSocket: boolean
 }
 
-/** Throws GuardConfigurationError where nobody, or anybody, would be believed. */
-export function createCertificateProxy(options: CertificateProxyOptions, otherBundles?: BundleSet): CertificateProxy {
+/**
+ * Throws GuardConfigurationError where nobody, or anybody, would be believed.
+ * @param isRevokedSerial whether the SVID of this serial number, lower-case hex, has ended before its time
+ */
+export function createCertificateProxy(
+  options: CertificateProxyOptions,
+  otherBundles?: BundleSet,
+  isRevokedSerial: (serialNumber: string) => boolean = () => false,
+): CertificateProxy {
   const { header, spiffeIds = [], addresses = [], unixSocket = false, bundles = otherBundles } = options
   if (header !== 'client-cert' && header !== 'xfcc') throw unusable('"header" must be "client-cert" or "xfcc"')
   if (spiffeIds.length === 0 && addresses.length === 0 && !unixSocket) {
@@ -60,7 +67,8 @@ export function createCertificateProxy(options: CertificateProxyOptions, otherBu
       if (isUnixSocket && unixSocket) return true
       const address = normaliseAddress(remoteAddress ?? '')
       if (address !== undefined && list.has(address)) return true
-      return certificate !== undefined && isKnownId(certificate, now)
+      if (certificate === undefined || isRevokedSerial(certificate.leaf.serialNumber)) return false
+      return isKnownId(certificate, now)
     },
   }
 }

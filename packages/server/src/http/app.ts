@@ -109,7 +109,11 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const addressOf = (request: FastifyRequest) => clientAddress(request.raw)
   const { mtls } = options
   const clientAuth = clientAuthContext(authority, remoteKeyFetchOf(options), mtls)
-  const proxy = mtls?.proxies && createCertificateProxy(mtls.proxies, clientAuth.bundles)
+  const proxy =
+    mtls?.proxies &&
+    createCertificateProxy(mtls.proxies, clientAuth.bundles, (serialNumber) =>
+      authority.revocations.isRevokedSerial(serialNumber),
+    )
   const certificateOf = createFindPeerCertificate(proxy, () => authority.now() * 1000)
   const refusals = new RefusalCounts((fact) => authority.audit.record(fact))
   app.addHook('onClose', () => refusals.flush())

@@ -58,7 +58,7 @@ export function createServiceTokens(options: ServiceTokensOptions): ServiceToken
     return fromEnvironment(options)
   } catch (error) {
     if (!(error instanceof GuardConfigurationError)) throw error
-    return { ...noServiceTokens, faults: [error.message] }
+    return { ...noServiceTokens, faults: error.message.split('\n') }
   }
 }
 

@@ -58,8 +58,9 @@ describe('a service that cannot start', () => {
     const error = await service.start().catch((cause) => cause)
     expect(error.message.split('\n- ')).toEqual([
       'the service cannot start: ',
-      expect.stringContaining('SERVICE_SHORT_NAME is not set'),
+      expect.stringMatching(/^SERVICE_SHORT_NAME is not set; [^.]*$/),
       expect.stringContaining('set SERVICE_SECRET_KEY'),
+      expect.stringMatching(/^JWKS_URL is not set; /),
       expect.stringContaining('set KAFKA_BROKERS'),
     ])
     expect(inspect(error)).not.toContain('undefined')

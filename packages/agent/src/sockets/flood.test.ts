@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
+import { basename, dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, it, onTestFinished } from 'vitest'
 import { me, testAgent, testServer } from '../agent.fixture.ts'
@@ -17,22 +18,26 @@ async function holdConnections(socket: string, uid: number, children: number): P
     const open = new Set()
     const next = (left) => {
       if (left === 0) return setInterval(() => console.log(open.size), 200)
-      const socket = require('node:net').connect(${JSON.stringify(socket)})
+      const socket = require('node:net').connect(${JSON.stringify(basename(socket))})
       socket.on('close', () => open.delete(socket))
       // A full backlog says EAGAIN.
-      socket.on('error', () => setTimeout(next, 10, left))
+      socket.on('error', (error) => {
+        if (error.code !== 'EAGAIN') throw error
+        setTimeout(next, 10, left)
+      })
       socket.on('connect', () => (open.add(socket), next(left - 1)))
     }
     next(100)
     process.stdin.resume()`
   const counts: number[] = []
   const held = Array.from({ length: children }, async (_, index) => {
-    const child = spawn(process.execPath, ['-e', code], { stdio: ['pipe', 'pipe', 'inherit'] })
+    // From within its folder, as the folders above may be root's alone.
+    const child = spawn(process.execPath, ['-e', code], { cwd: dirname(socket), stdio: ['pipe', 'pipe', 'inherit'] })
     onTestFinished(() => void child.kill('SIGKILL'))
     createInterface(child.stdout).on('line', (line) => {
       counts[index] = Number(line)
     })
-    await once(child.stdout, 'data')
+    await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => expect.fail('a child ended'))])
   })
   await Promise.all(held)
   return () => counts.reduce((sum, count) => sum + count, 0)

@@ -71,7 +71,7 @@ describe('the environment of a receiver', () => {
 })
 
 it('names all that is missing in the environment of a receiver at once', () => {
-  expect(() => receiverFromEnvironment({})).toThrow(/SERVICE_SHORT_NAME is not set; .*JWKS_URL is not set; /)
+  expect(() => receiverFromEnvironment({})).toThrow(/SERVICE_SHORT_NAME is not set; .*JWKS_URL is not set; /s)
 })
 
 describe('access lists', () => {

@@ -43,11 +43,11 @@ export function receiverFromEnvironment(env: Readonly<Record<string, string | un
   return { options, notices }
 }
 
-/** All that is missing at once, so that a service need not be started once for each. */
+/** All that is missing at once, a line each, so that a service need not be started once for each. */
 function checkGiven(env: Readonly<Record<string, string | undefined>>): void {
   const missing = (Object.keys(needed) as (keyof typeof needed)[]).filter((name) => givenText(env, name) === '')
   if (missing.length === 0) return
-  throw new GuardConfigurationError(missing.map((name) => `${name} is not set; it says ${needed[name]}`).join('. '))
+  throw new GuardConfigurationError(missing.map((name) => `${name} is not set; it says ${needed[name]}`).join('\n'))
 }
 
 function servicesIn(env: Readonly<Record<string, string | undefined>>, name: string): readonly string[] | undefined {

@@ -22,7 +22,7 @@ export function nodeCommands(program: Command, description: string): void {
   serverLeaf(
     node,
     'ban <node>',
-    'refuse a node from now on, also when it attests itself anew',
+    'refuse a node from now on, and revoke the SVIDs that it got for workloads',
     'countersign node ban spiffe://shop.example/spire/agent/x509pop/3f2c…',
   ).action((id: string, options: ServerOptions) => change(id, 'ban', 'banned', options))
 

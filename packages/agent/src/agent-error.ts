@@ -1,3 +1,4 @@
+import { grpcCode } from './server-connection/call-failure.ts'
 import { connectionFailure } from './server-connection/connection-failure.ts'
 
 /**
@@ -24,7 +25,8 @@ export class AgentError extends Error {
   }
 }
 
-/** The message of whatever was thrown, for a log line. */
+/** The message of whatever was thrown, for a log line; of a call to the server, why it could not be reached. */
 export function reasonOf(error: unknown): string {
-  return connectionFailure(error instanceof Error ? error.message : String(error))
+  const message = error instanceof Error ? error.message : String(error)
+  return grpcCode(error) === undefined ? message : connectionFailure(message)
 }

@@ -8,6 +8,7 @@ import {
   serverId,
 } from '@countersign/spiffe'
 import { AgentError, reasonOf } from '../agent-error.ts'
+import { connectionFailure } from './connection-failure.ts'
 import { callDeadlineMilliseconds, type ServerTrust, shownId } from './server-connection.ts'
 
 /** What a node that knows nothing yet judges the server by. */
@@ -93,7 +94,7 @@ function firstCertificateOf(server: { address: string; trustDomain: string }): P
       reject(new AgentError('unavailable', `the server at ${server.address} ${why}`))
     }
     socket.setTimeout(callDeadlineMilliseconds, () => fail('does not answer'))
-    socket.once('error', (error) => fail(`cannot be reached: ${reasonOf(error)}`))
+    socket.once('error', (error) => fail(`cannot be reached: ${connectionFailure(error.message)}`))
     socket.once('secureConnect', () => {
       try {
         const leaf = parseCertificate(socket.getPeerCertificate(true).raw)

@@ -3,8 +3,9 @@ import { Openings } from './openings.ts'
 import { Turns } from './turns.ts'
 
 /**
- * Lets calls begin in turns, so that one user's do not hold up all others'. Refuses calls beyond `most`, and beyond half as many of one user, with RESOURCE_EXHAUSTED: before a byte of their
- * messages is taken in, as a message that never ends would be kept as long as its caller likes.
+ * Lets calls begin in turns, so that one user's do not hold up all others'. Refuses calls beyond `most`, and beyond half as
+ * many of one user, with RESOURCE_EXHAUSTED: before a byte of their messages is taken in, as a message that never ends
+ * would be kept as long as its caller likes.
  * @param userOf whose call it is; throws for a connection that is closed
  */
 export function limitCalls(most: number, userOf: (call: { getPeer(): string }) => number): ServerInterceptor {

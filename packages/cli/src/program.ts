@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { Command, type Option } from 'commander'
+import type { Command, Option } from 'commander'
+import { OperandCommand } from './operand-command.ts'
 import { paint } from './output.ts'
 
 interface Entry {
@@ -119,7 +120,7 @@ const commands: readonly Entry[] = [
 
 /** The program with the one command that is called in full, the others by name. */
 export async function createProgram(args: readonly string[]): Promise<Command> {
-  const program = new Command('countersign')
+  const program = new OperandCommand('countersign')
     .description('Tokens for machines: who is calling, can they prove it, and may they do this?')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')

@@ -204,7 +204,7 @@ export class NodeRegistry {
   async #change(
     id: string,
     fact: { type: string; address?: string; method?: string; detail: Record<string, string | string[]> },
-    change: (transaction: StoreTransaction, now: number) => Promise<readonly AuditFact[] | void>,
+    change: (transaction: StoreTransaction, now: number) => Promise<readonly AuditFact[] | undefined>,
   ): Promise<void> {
     const { store, audit, feed, now } = this.#options
     const own: AuditFact = { ...fact, outcome: 'success', target: `node/${id}` }

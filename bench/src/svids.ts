@@ -37,7 +37,13 @@ export async function benchSvids(): Promise<Figure[]> {
   const signJwt = () => signJwtSvid({ id, audience: ['stock'], ...jwtTimes, key: privateKey, kid: 'a' })
   const svid = authority.x509Svid('/orders')
   const bundles = new Map([['example.org', authority.bundle]])
-  const verifyLeaf = () => verifyX509Svid(svid.certificates, bundles, now)
+  /** Copied, as signatures of certificates that are known are not verified again. */
+  const verifyLeaf = () =>
+    verifyX509Svid(
+      svid.certificates.map((certificate) => ({ ...certificate })),
+      bundles,
+      now,
+    )
 
   const input = randomBytes(issue().length - 80)
   const raw = () => sign('sha256', input, privateKey)

@@ -49,6 +49,19 @@ describe('verifyCertificateChain accepts', () => {
     expect(path).toEqual(of(deepLeaf, intermediate, root))
   })
 
+  it('a chain again without computing its signatures again', () => {
+    let computed = 0
+    const watched = {
+      ...leaf.certificate,
+      get signed() {
+        computed += 1
+        return leaf.certificate.signed
+      },
+    }
+    for (let turn = 0; turn < 3; turn++) verifyCertificateChain([watched], of(root), now)
+    expect(computed).toBe(1)
+  })
+
   it('the first and the last second of the validity', () => {
     expect(verdict([leaf], [root], leaf.certificate.notBefore)).toBe('accepted')
     expect(verdict([leaf], [root], leaf.certificate.notAfter + 0.9)).toBe('accepted')
@@ -56,6 +69,18 @@ describe('verifyCertificateChain accepts', () => {
 })
 
 describe('verifyCertificateChain refuses', () => {
+  it('what it accepted before, once it has expired, has another use, or its anchor is gone', () => {
+    const chain = [forgeLeaf(intermediate), intermediate]
+    expect(verdict(chain)).toBe('accepted')
+    expect(verdict(chain, [root], leaf.certificate.notAfter + 1)).toMatch('expired')
+    expect(verdict(chain, [forgeCa('Root')])).toMatch('no trusted CA has signed')
+    const forServers = forge({ issuer: root, name: 'servers', extensions: [extendedKeyUsage(['server'])] })
+    expect(verdict([forServers])).toBe('accepted')
+    expect(messageOf(() => verifyCertificateChain(of(forServers), of(root), now, { purpose: 'client' }))).toMatch(
+      'TLS client',
+    )
+  })
+
   it('nothing, and no anchors', () => {
     expect(verdict([])).toMatch('there is no certificate')
     expect(verdict([leaf], [])).toMatch('no trusted CA has signed')

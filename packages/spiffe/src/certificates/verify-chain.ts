@@ -86,12 +86,23 @@ function mayIssue(
   }
   if (search.signaturesLeft === 0) return false
   search.signaturesLeft -= 1
-  const { algorithmDer, message, signature } = certificate.signed
-  if (!isSignedBy(issuer.publicKey, algorithmDer, message, signature)) return false
+  if (!hasSigned(issuer, certificate)) return false
   const flaw = issuerFlaw(issuer, path, search) ?? flawOf(issuer, search)
   search.obstacle ??= flaw
   return flaw === undefined
 }
+
+/** Once for two certificates: what one has signed it has signed for ever, all other rules are asked each time. */
+function hasSigned(issuer: Certificate, certificate: Certificate): boolean {
+  if (knownIssuers.get(certificate)?.has(issuer)) return true
+  const { algorithmDer, message, signature } = certificate.signed
+  if (!isSignedBy(issuer.publicKey, algorithmDer, message, signature)) return false
+  const issuers = knownIssuers.get(certificate) ?? new WeakSet()
+  knownIssuers.set(certificate, issuers.add(issuer))
+  return true
+}
+
+const knownIssuers = new WeakMap<Certificate, WeakSet<Certificate>>()
 
 function issuerFlaw(issuer: Certificate, path: readonly Certificate[], search: Search): SpiffeError | undefined {
   if (!issuer.isCa) return untrusted(`${nameOf(issuer)} has signed it, and is not a CA`)

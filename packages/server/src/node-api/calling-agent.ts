@@ -16,9 +16,19 @@ export interface CallingAgent {
 
 /**
  * The agent behind a call, as it stands now: what it was when the connection was made decides nothing.
- * @throws RpcError UNAUTHENTICATED, PERMISSION_DENIED with the reason
+ * @throws RpcError UNAUTHENTICATED, PERMISSION_DENIED with the reason; RESOURCE_EXHAUSTED
  */
 export async function requireAgent(caller: Caller, context: NodeApiContext): Promise<CallingAgent> {
+  const agent = await requireStillGood(caller, context)
+  await context.limits.call(agent.id, agent.address)
+  return agent
+}
+
+/**
+ * The same within a call that goes on: what the agent was when the call began decides nothing either.
+ * @throws RpcError UNAUTHENTICATED, PERMISSION_DENIED with the reason
+ */
+export async function requireStillGood(caller: Caller, context: NodeApiContext): Promise<CallingAgent> {
   const { peer, address } = caller.connection
   if (!peer) throw new RpcError(status.UNAUTHENTICATED, 'this call needs the SVID of an agent')
   const now = context.now()
@@ -30,7 +40,6 @@ export async function requireAgent(caller: Caller, context: NodeApiContext): Pro
   if (standing !== 'good') throw denied(standing)
   const node = await context.nodes.get(id)
   if (!node) throw denied('AGENT_NOT_ATTESTED')
-  await context.limits.call(id, address)
   const authorization = { workloadPolicies: caller.isCountersign, attestedAt: node.attestedAt, now }
   return { id, node, serialNumber, address, authorization }
 }

@@ -4,7 +4,7 @@ import {
   type SyncAuthorizedEntriesRequest,
 } from '@countersign/spiffe/protocol/spire-entry'
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
-import { type CallingAgent, requireAgent } from './calling-agent.ts'
+import { type CallingAgent, requireAgent, requireStillGood } from './calling-agent.ts'
 import { duplex, unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
 import { toWireEntry } from './entry-message.ts'
@@ -40,10 +40,15 @@ export function entryService(context: NodeApiContext): EntryServer {
     }),
     syncAuthorizedEntries: duplex(rules, async (call, caller) => {
       const reader = readMessages(call, nextRequestMilliseconds)
+      const send = sendWith(call as unknown as ServerDuplexStream<SyncAuthorizedEntriesRequest, Buffer>)
       const agent = await requireAgent(caller, context)
       await syncEntries(
         () => reader.next(),
-        sendWith(call as unknown as ServerDuplexStream<SyncAuthorizedEntriesRequest, Buffer>),
+        async (response) => {
+          // The agent may take its time from one message to the next: long enough to be banned.
+          await requireStillGood(caller, context)
+          await send(response)
+        },
         () => ({
           entries: authorizedEntries(agent, context),
           withPolicies: caller.isCountersign,

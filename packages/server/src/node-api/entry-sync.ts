@@ -16,7 +16,7 @@ export interface SyncedEntries {
 
 /**
  * SyncAuthorizedEntries from the first message to the last (SPIRE's API; the client ends it, or cancels).
- * @param send takes a `SyncAuthorizedEntriesResponse` as bytes
+ * @param send takes a `SyncAuthorizedEntriesResponse` as bytes; what it throws ends the call
  * @throws RpcError INVALID_ARGUMENT
  */
 export async function syncEntries(

@@ -34,7 +34,7 @@ describe('trying again', () => {
   ])('tries again after %s, waiting longer each time', async (_, answer) => {
     server.answer = ({ count }) => (count <= 3 ? answer : issued(count))
     expect((await client().token()).accessToken).toBe('token-4')
-    expect(clock.waits).toEqual([100, 200, 400])
+    expect(clock.waits).toEqual([150, 300, 600])
   })
 
   it('gives up after maximumRetries', async () => {

@@ -1,3 +1,4 @@
+import { BackOff } from '@countersign/outbound/back-off'
 import type { Authentication } from './authentication.ts'
 import { type BoundedAnswer, boundedRequest } from './bounded-request.ts'
 import { ClientError } from './client-error.ts'
@@ -19,7 +20,7 @@ export interface ObtainedToken {
 
 /**
  * Asks the token endpoint, patiently but not for ever: network failures, 5xx and 429 are tried again with
- * exponential backoff and full jitter, never sooner than Retry-After says; what the server refuses is not.
+ * exponential back-off, never sooner than Retry-After says; what the server refuses is not.
  */
 export function createTokenSource(settings: ClientSettings): TokenSource {
   const { monotonicNow } = settings
@@ -28,6 +29,7 @@ export function createTokenSource(settings: ClientSettings): TokenSource {
   let quietUntil = 0 // the server asked every request of this client to wait, not only the one it answered
 
   return async (wish, deadline, closed) => {
+    const backOff = new BackOff({ longestMilliseconds: 5_000, random: settings.random })
     for (let attempt = 0; ; attempt++) {
       const quiet = quietUntil - monotonicNow()
       if (quiet > 0) await waitOrGiveUp(quiet, askedToWait(quiet))
@@ -43,7 +45,7 @@ export function createTokenSource(settings: ClientSettings): TokenSource {
         if (!(error instanceof ClientError) || !isPassing(error)) throw error
         if (error.retryAfterSeconds !== undefined) quietUntil = monotonicNow() + error.retryAfterSeconds * 1000
         if (attempt >= settings.maximumRetries) throw error
-        await waitOrGiveUp(Math.max(quietUntil - monotonicNow(), backoff(attempt, settings.random)), error)
+        await waitOrGiveUp(Math.max(quietUntil - monotonicNow(), backOff.failed()), error)
       }
     }
 
@@ -119,9 +121,4 @@ function askedToWait(milliseconds: number): ClientError {
 
 function isPassing(error: ClientError): boolean {
   return ['unreachable', 'timed_out', 'unavailable', 'rate_limited'].includes(error.code)
-}
-
-/** Full jitter, so that many clients that failed together do not come back together. */
-function backoff(attempt: number, random: () => number): number {
-  return Math.min(200 * 2 ** attempt, 5_000) * random()
 }

@@ -1,5 +1,5 @@
+import { OpenCounts } from '@countersign/limits/open-counts'
 import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
-import { Openings } from './openings.ts'
 import { Turns } from './turns.ts'
 
 /**
@@ -9,7 +9,7 @@ import { Turns } from './turns.ts'
  * @param userOf whose call it is; throws for a connection that is closed
  */
 export function limitCalls(most: number, userOf: (call: { getPeer(): string }) => number): ServerInterceptor {
-  const open = new Openings(most)
+  const open = new OpenCounts<number>({ one: most / 2, all: most })
   const turns = new Turns()
   return (_method, call) => {
     let release: (() => void) | undefined

@@ -9,7 +9,6 @@ import { me, testAgent, testServer } from '../agent.fixture.ts'
 import { withoutRoot } from '../peer/callers.fixture.ts'
 import { fakeEntry } from '../spire-server.fixture.ts'
 import { fetchX509 } from '../workload-client.fixture.ts'
-import { Openings } from './openings.ts'
 
 /** Children that each open a hundred connections as this user, and keep them. @returns how many are open just now */
 async function holdConnections(socket: string, uid: number, children: number): Promise<() => number> {
@@ -99,19 +98,6 @@ it('takes no message that is larger than any request of a workload', async () =>
   const [headers] = await once(stream, 'response')
   expect(headers['grpc-status']).toBe('8')
   session.destroy()
-})
-
-it('lets nobody take the last half from all others, and counts what ended no more', () => {
-  const open = new Openings(4)
-  const releases = [open.take(1), open.take(1)]
-  expect(open.take(1)).toBeUndefined()
-  const other = [open.take(2), open.take(3)]
-  expect(open.take(4)).toBeUndefined()
-  releases[0]?.()
-  expect(open.take(1)).toBeDefined()
-  other[0]?.()
-  expect(open.take(1)).toBeUndefined()
-  expect(open.take(2)).toBeDefined()
 })
 
 /** Has fifteen hundred calls under way at any time; writes a line once some were answered. */

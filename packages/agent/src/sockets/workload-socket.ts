@@ -1,10 +1,10 @@
 import { createServer, type Socket } from 'node:net'
+import { OpenCounts } from '@countersign/limits/open-counts'
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import { peerOf } from '../peer/peer-of.ts'
 import type { CallPeers } from '../peer/peer-of-call.ts'
-import { Openings } from './openings.ts'
 import { listenOnSocketFile } from './socket-file.ts'
 
 /** Of all workloads together, half of them of one user, and of one process: any local user may connect. */
@@ -27,26 +27,21 @@ export async function serveWorkloadSocket(
   options: { peers: CallPeers; log: AgentLog; anyWay?: boolean | undefined },
 ): Promise<() => Promise<void>> {
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
-  const connections = new Map<number, number>()
-  const open = new Openings(mostConnections)
+  const ofProcess = new OpenCounts<number>({ one: mostConnectionsOfOne })
+  const ofUser = new OpenCounts<number>({ one: mostConnections / 2, all: mostConnections })
   const sockets = new Set<Socket>()
 
   const accept = (socket: Socket) => {
     socket.on('error', () => {})
     try {
       const process = peerOf(socket)
-      const count = connections.get(process.pid) ?? 0
-      const release = count < mostConnectionsOfOne ? open.take(process.uid) : undefined
-      if (!release) throw new Error(`process ${process.pid} of user ${process.uid} opens too many connections`)
-      connections.set(process.pid, count + 1)
+      const opened = [ofProcess.take(process.pid), ofUser.take(process.uid)]
+      for (const release of opened) if (release) socket.once('close', release)
+      if (opened.includes(undefined)) {
+        throw new Error(`process ${process.pid} of user ${process.uid} opens too many connections`)
+      }
       sockets.add(socket)
-      socket.once('close', () => {
-        sockets.delete(socket)
-        release()
-        const left = (connections.get(process.pid) ?? 1) - 1
-        if (left > 0) connections.set(process.pid, left)
-        else connections.delete(process.pid)
-      })
+      socket.once('close', () => sockets.delete(socket))
       options.peers.remember(socket, process)
       injector.injectConnection(socket)
     } catch (error) {

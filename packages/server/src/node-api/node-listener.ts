@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
+import { OpenCounts } from '@countersign/limits/open-counts'
 import { shownCertificates } from '@countersign/spiffe'
 import { type NodeConnection, type NodePeer, nameSocket } from './node-connection.ts'
 
@@ -83,9 +84,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
   const bounds = { ...defaultBounds, ...options.bounds }
   const live = new Map<string, Live>()
   const sockets = new Set<Socket>()
-  const handshakes = new Counts()
-  const strangers = new Counts()
-  const agents = new Counts()
+  const handshakes = new OpenCounts({ one: bounds.handshakesPerAddress, all: bounds.handshakes })
+  const strangers = new OpenCounts({ one: bounds.strangersPerAddress, all: bounds.strangers })
+  const agents = new OpenCounts({ one: bounds.perAgent, all: bounds.connections })
   const shaking = new Map<string, { address: string; shaken: () => void }>()
   const limiter = createMemoryRateLimiter({ maximumKeys: 10_000 })
   let made = 0
@@ -107,17 +108,13 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     socket.on('error', () => {})
     const address = addressOf(socket)
     const key = addressKey(address)
-    if (
-      sockets.size >= bounds.connections ||
-      handshakes.total >= bounds.handshakes ||
-      handshakes.of(key) >= bounds.handshakesPerAddress ||
-      !limiter.take(bounds.perAddress, key).allowed
-    ) {
+    const shaken = sockets.size < bounds.connections ? handshakes.take(key) : undefined
+    if (!shaken || !limiter.take(bounds.perAddress, key).allowed) {
+      shaken?.()
       socket.destroy()
       return
     }
     sockets.add(socket)
-    const shaken = handshakes.add(key)
     const ends = endsOf(socket)
     shaking.set(ends, { address, shaken })
     socket.once('close', () => {
@@ -143,25 +140,15 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
       socket.destroy()
       return
     }
-    const isCounted = peer?.isAgent
-      ? count(socket, agents, peer.id.toString(), { all: bounds.connections, one: bounds.perAgent })
-      : count(socket, strangers, addressKey(address), { all: bounds.strangers, one: bounds.strangersPerAddress })
-    if (!isCounted) return
+    const release = peer?.isAgent ? agents.take(peer.id.toString()) : strangers.take(addressKey(address))
+    if (!release) return void socket.destroy()
+    socket.once('close', release)
     const name = `node-connection-${++made}`
     const connection: NodeConnection = { name, address, peer }
     nameSocket(socket, name)
     live.set(name, { socket, connection })
     socket.once('close', () => live.delete(name))
     options.onConnection(socket, connection)
-  }
-
-  function count(socket: TLSSocket, counts: Counts, key: string, most: { all: number; one: number }): boolean {
-    if (counts.total >= most.all || counts.of(key) >= most.one) {
-      socket.destroy()
-      return false
-    }
-    socket.once('close', counts.add(key))
-    return true
   }
 
   return {
@@ -223,29 +210,4 @@ function addressOf(socket: Socket): string {
 /** Both ends of a connection: no two that live have the same. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
-}
-
-/** How many there are, in all and by key. */
-class Counts {
-  readonly #byKey = new Map<string, number>()
-  total = 0
-
-  of(key: string): number {
-    return this.#byKey.get(key) ?? 0
-  }
-
-  /** Returns what takes it off again, once. */
-  add(key: string): () => void {
-    this.total += 1
-    this.#byKey.set(key, this.of(key) + 1)
-    let counted = true
-    return () => {
-      if (!counted) return
-      counted = false
-      this.total -= 1
-      const left = this.of(key) - 1
-      if (left > 0) this.#byKey.set(key, left)
-      else this.#byKey.delete(key)
-    }
-  }
 }

@@ -1,3 +1,4 @@
+import { OpenCounts } from '@countersign/limits/open-counts'
 import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { NodeConnection } from './node-connection.ts'
 
@@ -9,22 +10,7 @@ export function limitOpenCalls(
   mostOfOne: number,
   connectionOf: (name: string) => NodeConnection | undefined,
 ): ServerInterceptor {
-  const open = new Map<string, number>()
-
-  function take(agentId: string): (() => void) | undefined {
-    const count = open.get(agentId) ?? 0
-    if (count >= mostOfOne) return undefined
-    open.set(agentId, count + 1)
-    let isOpen = true
-    return () => {
-      if (!isOpen) return
-      isOpen = false
-      const left = (open.get(agentId) ?? 1) - 1
-      if (left > 0) open.set(agentId, left)
-      else open.delete(agentId)
-    }
-  }
-
+  const open = new OpenCounts({ one: mostOfOne })
   return (_method, call) => {
     let release: (() => void) | undefined
     return new ServerInterceptingCall(call, {
@@ -32,7 +18,7 @@ export function limitOpenCalls(
         next({
           onReceiveMetadata(metadata, goOn) {
             const agentId = connectionOf(call.getPeer())?.peer?.id.toString()
-            release = agentId === undefined ? () => {} : take(agentId)
+            release = agentId === undefined ? () => {} : open.take(agentId)
             if (release) goOn(metadata)
             else call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details: 'too many calls are open at once' })
           },

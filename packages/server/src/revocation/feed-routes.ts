@@ -1,4 +1,5 @@
 import type { FindPeerCertificate } from '@countersign/guard'
+import { OpenCounts } from '@countersign/limits/open-counts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { VerificationLog } from '../audit/verification-log.ts'
 import type { ClientAuthContext } from '../client-auth/client-auth-method.ts'
@@ -130,7 +131,7 @@ async function answerStream(
   streams: OpenStreams,
   { context, onOutcome, heartbeatMilliseconds = 15_000 }: FeedRoutesOptions,
 ): Promise<FastifyReply> {
-  const stop = streams.open(reader.clientId)
+  const { stop, ended } = streams.open(reader.clientId)
   onOutcome('stream')
   reply.hijack()
   reply.raw.writeHead(200, {
@@ -141,24 +142,24 @@ async function answerStream(
     // Kept alive, it would hold up the end of the server long after the stream has ended.
     connection: 'close',
   })
-  await streamFeed(reply.raw, reader, page, stop.signal, { ...context, heartbeatMilliseconds })
-  streams.close(reader.clientId, stop)
+  await streamFeed(reply.raw, reader, page, stop, { ...context, heartbeatMilliseconds })
+  ended()
   return reply
 }
 
 /** Bounded, so that readers cannot use up the server's sockets; stopped together when the server shuts down. */
 class OpenStreams {
-  readonly #most: number
+  readonly #counts: OpenCounts
   readonly #open = new Set<AbortController>()
-  readonly #perClient = new Map<string, number>()
 
   constructor(most: number) {
-    this.#most = most
+    this.#counts = new OpenCounts({ one: streamsPerClient, all: most })
   }
 
-  open(clientId: string): AbortController {
-    const own = this.#perClient.get(clientId) ?? 0
-    if (this.#open.size >= this.#most || own >= streamsPerClient) {
+  /** @returns what tells the stream to stop, and what takes it off when it has ended */
+  open(clientId: string): { stop: AbortSignal; ended: () => void } {
+    const release = this.#counts.take(clientId)
+    if (!release) {
       throw new OAuthError('temporarily_unavailable', 'too many streams are open: poll, or try again later', {
         status: 503,
         headers: { 'retry-after': '10' },
@@ -166,15 +167,11 @@ class OpenStreams {
     }
     const stop = new AbortController()
     this.#open.add(stop)
-    this.#perClient.set(clientId, own + 1)
-    return stop
-  }
-
-  close(clientId: string, stop: AbortController): void {
-    this.#open.delete(stop)
-    const left = (this.#perClient.get(clientId) ?? 1) - 1
-    if (left > 0) this.#perClient.set(clientId, left)
-    else this.#perClient.delete(clientId)
+    const ended = () => {
+      this.#open.delete(stop)
+      release()
+    }
+    return { stop: stop.signal, ended }
   }
 
   stop(): void {

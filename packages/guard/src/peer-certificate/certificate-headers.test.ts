@@ -105,6 +105,16 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     expect(() => parseForwardedClientCert(`Hash=${'b'.repeat(64)};Cert=${quoted(host)};DNS=${dns}`)).toThrow(/names/)
   })
 
+  it.each([
+    ['DNS', 'DNS.1'],
+    ['URI', 'URI.1'],
+  ])('never gives what follows a comma at the very beginning of a %s of his own certificate', (field, name) => {
+    const injected = `,Hash=${'a'.repeat(64)};Cert=${quoted(other).slice(1, -1)}`
+    const mine = selfSigned([`${name} = ${injected}`])
+    const told = `Hash=${'b'.repeat(64)};Cert=${quoted(mine)};${field}=${injected}`
+    expect(() => parseForwardedClientCert(told)).toThrow(/names/)
+  })
+
   it('never gives what a client put before the element of the proxy, however it is quoted (attack 77)', () => {
     const subject = `CN=\\"a\\,Cert=${quoted(other).slice(1, -1)}\\"`
     const own = `Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Subject="${subject}";URI=spiffe://example.org/orders`

@@ -37,9 +37,12 @@ function chainOf(fields: Fields): readonly Certificate[] | undefined {
   return chain
 }
 
-/** Envoy writes these names as they are: one with a comma in it would end the element and begin another. */
+/**
+ * Envoy writes these names as they are: one with a comma in it, first of all, would end the element and begin another. A
+ * certificate without names has an empty one told of it.
+ */
 function beginsWith(names: readonly string[], told: readonly string[] = []): boolean {
-  return told.filter((name) => name !== '').every((name, index) => name === names[index])
+  return told.every((name, index) => name === (names[index] ?? ''))
 }
 
 /**

@@ -73,7 +73,7 @@ describe('entries in an access file', () => {
   it('are exported as apply takes them, without those that joining makes', async () => {
     const token = (await cli.run('node token create --spiffe-id spiffe://shop.example/second --json')).json.token
     const { nodeAttestors, nodes } = cli.server.authority.workloadIdentity!
-    const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0))
+    const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0), Buffer.from('key'))
     const notAfter = Math.floor(Date.now() / 1000) + 3600
     await nodes.attested({ ...node, type: 'join_token', serialNumber: 'aa', notAfter })
     expect(await entries()).toHaveLength(3)

@@ -74,7 +74,7 @@ async function attestAgent(
     return answer.value
   }
   const takeIn = async (): Promise<{ svid: X509SVID; reattestable: boolean }> => {
-    const attested = await attest(type, payload, challenge, context)
+    const attested = await attest({ type, payload, publicKeyDer: request.publicKeyDer }, challenge, context)
     const { svid, serialNumber } = signAgentSvid(attested.id, request, context)
     await orDenied(context.nodes.attested({ ...attested, type, serialNumber, notAfter: svid.expiresAt, address }))
     return { svid, reattestable: attested.reattestable }
@@ -85,8 +85,7 @@ async function attestAgent(
 
 /** @throws RpcError: FAILED_PRECONDITION for a type that is not configured */
 async function attest(
-  type: string,
-  payload: Buffer,
+  { type, payload, publicKeyDer }: { type: string; payload: Buffer; publicKeyDer: Buffer },
   challenge: (bytes: Buffer) => Promise<Buffer>,
   { nodeAttestors, trustDomain }: NodeApiContext,
 ): Promise<AttestedNode> {
@@ -96,7 +95,7 @@ async function attest(
       status.FAILED_PRECONDITION,
       'the server attests no nodes in this way; its setting spiffe.node_attestors says in which',
     )
-  const attested = await attestor.attest(payload, challenge)
+  const attested = await attestor.attest(payload, challenge, publicKeyDer)
   const id = parseSpiffeId(attested.id)
   if (id.trustDomain !== trustDomain || !isAgentId(id)) {
     throw new Error(`the attestor ${type} has made an ID that no agent may have`)

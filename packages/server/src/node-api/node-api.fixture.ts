@@ -187,9 +187,12 @@ export function ask<Request, Response>(
 }
 
 /** Joins by a token, and resolves to what the agent has then. */
-export async function attestByToken(server: TestNodeServer, token?: string): Promise<TestIdentity> {
+export async function attestByToken(
+  server: Pick<TestNodeServer, 'address' | 'roots' | 'joinToken'>,
+  token?: string,
+  { key, csr } = newKey(),
+): Promise<TestIdentity> {
   const joinToken = token ?? (await server.joinToken())
-  const { key, csr } = newKey()
   const client = connect(server.address, server.roots())
   try {
     const data = { type: 'join_token', payload: Buffer.from(joinToken) }

@@ -42,7 +42,9 @@ export async function createJoinToken(
     async (transaction) => {
       if (spiffeId !== undefined) await requireHeldOfIdentities(transaction, { spiffeId, dnsNames: [] }, administrator)
       // Nobody asks for tokens that are over, but they would stay for ever.
-      await transaction.deleteFrom('join_tokens').where('expires_at', '<', now).execute()
+      for (const table of ['join_tokens', 'spent_join_tokens'] as const) {
+        await transaction.deleteFrom(table).where('expires_at', '<', now).execute()
+      }
       await transaction.insertInto('join_tokens').values(row).execute()
     },
   )

@@ -11,10 +11,16 @@ export interface AttestedNode {
   reattestable: boolean
   /**
    * Takes what the attestation uses up, in the transaction that records the node: both are done, or neither is.
+   * @param given the serial number of the SVID that the agent gets for it
    * @returns what else there is to record
    * @throws AttestationError when somebody else has taken it
    */
-  claim?: (transaction: StoreTransaction, now: number) => Promise<readonly AuditFact[]>
+  claim?: (transaction: StoreTransaction, given: { serialNumber: string; now: number }) => Promise<readonly AuditFact[]>
+  /**
+   * Serial number of the SVID that this very agent got for this before, in an answer that it may have lost. Then it is
+   * not taken in anew: it gets what a renewal with that SVID would get it.
+   */
+  serialGivenBefore?: string
 }
 
 /** One way in which a node proves what it is. */
@@ -24,9 +30,10 @@ export interface NodeAttestor {
   /**
    * @param payload what the agent sent first; nothing in it is to be believed
    * @param challenge sends something and resolves to what comes back
+   * @param publicKeyDer of the key that the agent has (SubjectPublicKeyInfo), as its request for a certificate proves
    * @throws AttestationError
    */
-  attest(payload: Buffer, challenge: (bytes: Buffer) => Promise<Buffer>): Promise<AttestedNode>
+  attest(payload: Buffer, challenge: (bytes: Buffer) => Promise<Buffer>, publicKeyDer: Buffer): Promise<AttestedNode>
 }
 
 /** `invalid`: not well-formed, or a token that is not good. `denied`: not proven. `unavailable`: nobody could tell. */

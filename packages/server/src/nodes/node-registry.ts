@@ -22,6 +22,7 @@ export interface Attested {
   /** Where the agent called from */
   address?: string | undefined
   claim?: AttestedNode['claim']
+  serialGivenBefore?: AttestedNode['serialGivenBefore']
 }
 
 export interface Renewed {
@@ -31,6 +32,8 @@ export interface Renewed {
   newSerial: string
   /** Seconds since the epoch */
   notAfter: number
+  /** Of attestation, when the agent has come with that rather than with its SVID */
+  method?: string
   address?: string | undefined
 }
 
@@ -91,16 +94,18 @@ export class NodeRegistry {
   }
 
   /**
-   * Takes a node in, or in anew: what it held before is no longer good.
-   * @throws NodeRefused `AGENT_BANNED`; AttestationError of `claim`; StoreError `unavailable`
+   * Takes a node in, or in anew: what it held before is no longer good. One that asks again for a lost answer is renewed.
+   * @throws NodeRefused `AGENT_BANNED`, for who asks again others too; AttestationError of `claim`; StoreError `unavailable`
    */
   async attested(attested: Attested): Promise<void> {
-    const { id, type, serialNumber, notAfter, agentVersion, claim } = attested
+    const { id, type, serialNumber, notAfter, agentVersion, address, claim, serialGivenBefore: usedSerial } = attested
+    if (usedSerial !== undefined)
+      return this.renewed({ id, usedSerial, newSerial: serialNumber, notAfter, method: type, address })
     await this.#change(
       id,
       {
         type: 'node.attested',
-        ...(attested.address !== undefined && { address: attested.address }),
+        ...(address !== undefined && { address }),
         method: type,
         detail: {
           serial_number: serialNumber,
@@ -110,7 +115,7 @@ export class NodeRegistry {
       async (transaction, now) => {
         const before = await findNode(transaction, id)
         if (before?.bannedAt !== undefined) throw new NodeRefused(id, 'AGENT_BANNED')
-        const claimed = await claim?.(transaction, now)
+        const claimed = await claim?.(transaction, { serialNumber, now })
         const values = {
           attestation_type: type,
           selectors: JSON.stringify(attested.selectors.map(({ type, value }) => ({ type, value }))),
@@ -138,10 +143,15 @@ export class NodeRegistry {
    * Notes an SVID that the agent has asked for in time; the present one stays good until this one is used.
    * @throws NodeRefused; StoreError `unavailable`
    */
-  async renewed({ id, usedSerial, newSerial, notAfter, address }: Renewed): Promise<void> {
+  async renewed({ id, usedSerial, newSerial, notAfter, method, address }: Renewed): Promise<void> {
     await this.#change(
       id,
-      { type: 'node.renewed', ...(address !== undefined && { address }), detail: { serial_number: newSerial } },
+      {
+        type: 'node.renewed',
+        ...(address !== undefined && { address }),
+        ...(method !== undefined && { method }),
+        detail: { serial_number: newSerial },
+      },
       async (transaction, now) => {
         const node = await findNode(transaction, id)
         const standing = standingOf(node, usedSerial ?? node?.serialNumber ?? '', now)

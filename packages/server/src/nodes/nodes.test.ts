@@ -21,14 +21,21 @@ describeStores('nodes and join tokens', (kind) => {
 
   const lastEvent = async () => (await server.call('GET', '/audit-events?limit=1')).body.items[0]
   const makeToken = async (body: unknown = {}) => (await server.call('POST', '/join-tokens', body)).body
-  const present = (token: string) =>
-    joinToken.attest(Buffer.from(token), async () => expect.fail('a join token is not asked back'))
-  const takeIn = (node: AttestedNode) =>
+  let number = 0
+  const another = (what: string) => {
+    number += 1
+    return `${what}${number}`
+  }
+  /** Each time as another agent, unless told */
+  const present = (token: string, key = another('key')) =>
+    joinToken.attest(Buffer.from(token), async () => expect.fail('a join token is not asked back'), Buffer.from(key))
+  const takeIn = (node: AttestedNode, serialNumber = 'aa') =>
     identity.nodes.attested({
-      ...{ ...node, type: 'join_token', serialNumber: 'aa' },
+      ...{ ...node, type: 'join_token', serialNumber },
       notAfter: server.authority.now() + 3600,
     })
-  const join = async (token: string) => takeIn(await present(token))
+  const join = async (token: string, key?: string, serialNumber?: string) =>
+    takeIn(await present(token, key), serialNumber)
   const attested = (name: string, type = 'x509pop') =>
     identity.nodes.attested({
       id: agentId(name),

@@ -125,7 +125,8 @@ describePostgres('two replicas on one PostgreSQL', () => {
       const answers = await Promise.allSettled(
         Array.from({ length: 100 }, async (_, index) => {
           const { nodeAttestors, nodes } = identityOf(index % 2 ? one : other)
-          const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0))
+          const key = Buffer.from(`key ${index}`)
+          const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0), key)
           await nodes.attested({ ...node, type: 'join_token', serialNumber: 'aa', notAfter: one.now() + 3600 })
         }),
       )

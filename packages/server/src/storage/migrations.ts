@@ -1,6 +1,7 @@
 import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from 'kysely'
 import { addClientCertificates } from './client-certificates-migration.ts'
 import { indexIssuedSvids } from './issued-svids-migration.ts'
+import { createSpentJoinTokens } from './spent-join-tokens-migration.ts'
 import type { Tables } from './tables.ts'
 import { createWorkloadIdentity } from './workload-identity-migration.ts'
 
@@ -11,6 +12,7 @@ const migrations: Record<string, Migration> = {
   '003-workload-identity': { up: createWorkloadIdentity },
   '004-client-certificates': { up: addClientCertificates },
   '005-issued-svids': { up: indexIssuedSvids },
+  '006-spent-join-tokens': { up: createSpentJoinTokens },
 }
 
 const provider: MigrationProvider = { getMigrations: async () => migrations }

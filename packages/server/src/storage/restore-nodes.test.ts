@@ -56,7 +56,10 @@ describe.each(kinds)('a backup of a server with workloads, restored into %s', (k
     await deleteEntry(dropped.id, authority, {})
     await banNode(agent('banned'), authority, {})
     await evictNode(agent('evicted'), authority, {})
-    const { token } = await createJoinToken({ ttlSeconds: 600 }, authority, {})
+    const makeToken = async () => (await createJoinToken({ ttlSeconds: 600 }, authority, {})).token
+    const [token, spent] = [await makeToken(), await makeToken()]
+    await joinBy(spent, authority)
+    await joinBy(spent, authority)
     await authority.close()
 
     const store = await openStore(database.url)
@@ -66,7 +69,7 @@ describe.each(kinds)('a backup of a server with workloads, restored into %s', (k
 
     authority = await open()
     closing.push(() => authority.close())
-    const { nodes, nodeAttestors, entries } = authority.workloadIdentity as WorkloadIdentity
+    const { nodes, entries } = authority.workloadIdentity as WorkloadIdentity
     expect(await nodes.use(agent('stays'), 'aa')).toBe('AGENT_MUST_REATTEST')
     expect(await nodes.use(agent('stays'), '')).toBe('AGENT_MUST_REATTEST')
     expect(await nodes.use(agent('evicted'), 'aa')).toBe('AGENT_MUST_REATTEST')
@@ -74,13 +77,18 @@ describe.each(kinds)('a backup of a server with workloads, restored into %s', (k
     await attest(authority, 'stays')
     expect(await nodes.use(agent('stays'), 'aa')).toBe('good')
     await expect(attest(authority, 'banned')).rejects.toMatchObject({ standing: 'AGENT_BANNED' })
-    await expect(nodeAttestors[0]?.attest(Buffer.from(token), async () => Buffer.alloc(0))).rejects.toThrow(
-      'join token',
-    )
+    for (const each of [token, spent]) await expect(joinBy(each, authority)).rejects.toThrow('join token')
     expect(entries.index.get(kept.id)?.revisionNumber).toBeGreaterThan(changed.revision_number)
     expect(entries.index.get(dropped.id)).toBeDefined()
   })
 })
+
+/** Each time as the same agent, which has lost the answer. */
+async function joinBy(token: string, { workloadIdentity, now }: Authority): Promise<void> {
+  const { nodes, nodeAttestors } = workloadIdentity as WorkloadIdentity
+  const node = await nodeAttestors[0]!.attest(Buffer.from(token), async () => Buffer.alloc(0), Buffer.from('key'))
+  await nodes.attested({ ...node, type: 'join_token', serialNumber: 'bb', notAfter: now() + 3600 })
+}
 
 function attest({ workloadIdentity, now }: Authority, name: string): Promise<void> {
   return (workloadIdentity as WorkloadIdentity).nodes.attested({

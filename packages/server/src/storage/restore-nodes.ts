@@ -27,7 +27,7 @@ export async function restoreNodes(transaction: StoreTransaction, banned: readon
     .updateTable('nodes')
     .set({ serial_number: '', new_serial_number: null, new_expires_at: null })
     .executeTakeFirstOrThrow()
-  await transaction.deleteFrom('join_tokens').execute()
+  for (const table of ['join_tokens', 'spent_join_tokens'] as const) await transaction.deleteFrom(table).execute()
   const entries = await transaction
     .updateTable('registration_entries')
     .set((row) => ({ revision_number: row('revision_number', '+', revisionsAhead) }))

@@ -241,6 +241,7 @@ const laterTables = [
   'registration_entries',
   'nodes',
   'join_tokens',
+  'spent_join_tokens',
 ] as const
 
 async function undoLaterMigrations({ database }: Store): Promise<void> {

@@ -4,6 +4,7 @@ import type {
   JoinTokenRow,
   NodeRow,
   RegistrationEntryRow,
+  SpentJoinTokenRow,
   TrustBundleRow,
 } from './workload-identity-tables.ts'
 
@@ -25,6 +26,7 @@ export interface Tables {
   registration_entries: RegistrationEntryRow
   nodes: NodeRow
   join_tokens: JoinTokenRow
+  spent_join_tokens: SpentJoinTokenRow
   revocations: RevocationRow
   used_assertions: UsedAssertionRow
   audit_events: AuditEventRow

@@ -113,3 +113,14 @@ export interface JoinTokenRow {
   created_at: number
   expires_at: number
 }
+
+/** A join token that has let an agent join, until it would have expired: that agent may have lost the answer. */
+export interface SpentJoinTokenRow {
+  /** As it was in `join_tokens` */
+  hash: string
+  /** SHA-256 of the agent's public key (SubjectPublicKeyInfo), hex */
+  public_key_hash: string
+  /** Of the SVID that the agent got for it, hex */
+  serial_number: string
+  expires_at: number
+}

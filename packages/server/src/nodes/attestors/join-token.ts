@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import type { AuditFact } from '../../audit/event.ts'
 import { insertEntry, newEntry } from '../../registration-entries/insert-entry.ts'
 import type { MasterKey } from '../../sealing/master-key.ts'
 import { announce } from '../../storage/change-feed.ts'
 import type { Store, StoreTransaction } from '../../storage/store.ts'
-import type { JoinTokenRow } from '../../storage/workload-identity-tables.ts'
+import type { JoinTokenRow, SpentJoinTokenRow } from '../../storage/workload-identity-tables.ts'
 import { hashJoinToken, joinTokenAgentId, joinTokenPattern, ownSelector } from '../join-token.ts'
 import { AttestationError, type NodeAttestor } from '../node-attestor.ts'
 
@@ -15,33 +16,49 @@ export interface JoinTokenAttestorOptions {
   now: () => number
 }
 
-/** The agent has a token that an administrator made. It is spent when the node is recorded. */
+/**
+ * The agent has a token that an administrator made. It is spent when the node is recorded; until it would have expired,
+ * the agent that spent it, which is known by its key, may ask again for an answer that it has lost.
+ */
 export function joinTokenAttestor(options: JoinTokenAttestorOptions): NodeAttestor {
   const { store, trustDomain, now } = options
   return {
     type: 'join_token',
-    async attest(payload) {
+    async attest(payload, _challenge, publicKeyDer) {
       const token = payload.toString('latin1')
       if (!joinTokenPattern.test(token)) throw refused()
       const hash = hashJoinToken(token, options.masterKey.joinTokenKey)
+      const agent = { hash, publicKeyHash: createHash('sha256').update(publicKeyDer).digest('hex') }
+      const node = { id: joinTokenAgentId(trustDomain, token), selectors: [], reattestable: false }
       const found = await store.database
         .selectFrom('join_tokens')
         .selectAll()
         .where('hash', '=', hash)
         .executeTakeFirst()
-      if (!found) throw refused()
+      if (!found) {
+        const spent = await spentBy(agent, store.database)
+        if (!spent || spent.expires_at <= now()) throw refused()
+        return { ...node, serialGivenBefore: spent.serial_number }
+      }
       if (found.expires_at <= now()) {
         await spend(store.database, found)
         throw refused()
       }
-      const id = joinTokenAgentId(trustDomain, token)
       return {
-        id,
-        selectors: [],
-        reattestable: false,
-        async claim(transaction, at) {
-          if (!(await spend(transaction, found))) throw refused()
-          return found.spiffe_id === null ? [] : [await giveSecondId(found.spiffe_id, id, transaction, { store, at })]
+        ...node,
+        async claim(transaction, { serialNumber, now: at }) {
+          if (!(await spend(transaction, found))) throw (await spentBy(agent, transaction)) ? overtaken() : refused()
+          await transaction
+            .insertInto('spent_join_tokens')
+            .values({
+              hash,
+              public_key_hash: agent.publicKeyHash,
+              serial_number: serialNumber,
+              expires_at: found.expires_at,
+            })
+            .execute()
+          if (found.spiffe_id === null) return []
+          return [await giveSecondId(found.spiffe_id, node.id, transaction, { store, at })]
         },
       }
     },
@@ -54,6 +71,24 @@ function refused(): AttestationError {
     'invalid',
     'the join token is unknown, used or expired; make another with: countersign node token create',
   )
+}
+
+/** An earlier try of the same agent has got through meanwhile; the next one gets another answer. */
+function overtaken(): AttestationError {
+  return new AttestationError('unavailable', 'this agent is just joining with the join token')
+}
+
+/** Knowing the token does not do for this, as it stands in the agent's ID: the key must be the one that spent it. */
+function spentBy(
+  { hash, publicKeyHash }: { hash: string; publicKeyHash: string },
+  database: Pick<StoreTransaction, 'selectFrom'>,
+): Promise<SpentJoinTokenRow | undefined> {
+  return database
+    .selectFrom('spent_join_tokens')
+    .selectAll()
+    .where('hash', '=', hash)
+    .where('public_key_hash', '=', publicKeyHash)
+    .executeTakeFirst()
 }
 
 /** Of many that come with one token, the database lets one delete it. */

@@ -20,6 +20,8 @@ const deepLeaf = makeCertificate({ subject: '/CN=node-2', issuer: intermediate }
 const stranger = makeCa({ subject: '/CN=Stranger' })
 
 const sha1 = ({ certificate }: MadeCertificate) => createHash('sha1').update(certificate.der).digest('hex')
+/** Of no matter here. */
+const agentKey = Buffer.alloc(0)
 const attestor = (authorities = [root], at = now) =>
   x509popAttestor({
     trustDomain: 'example.org',
@@ -27,7 +29,7 @@ const attestor = (authorities = [root], at = now) =>
     now: () => at,
   })
 const attest = (chain: MadeCertificate[], authorities = [root], at = now) =>
-  attestor(authorities, at).attest(presented(...chain), answering((chain[0] as MadeCertificate).key))
+  attestor(authorities, at).attest(presented(...chain), answering((chain[0] as MadeCertificate).key), agentKey)
 const code = (expected: string) => expect.objectContaining({ name: 'AttestationError', code: expected })
 
 describe('x509pop lets a node join', () => {
@@ -187,10 +189,11 @@ describe('x509pop refuses', () => {
     ['JSON a thousand deep', `${'['.repeat(1000)}${']'.repeat(1000)}`],
   ])('%s, and asks nothing', async (_what, payload) => {
     let asked = 0
-    const attesting = attestor().attest(Buffer.from(payload), async () => {
+    const ask = async () => {
       asked += 1
       return Buffer.alloc(0)
-    })
+    }
+    const attesting = attestor().attest(Buffer.from(payload), ask, agentKey)
     await expect(attesting).rejects.toEqual(code('invalid'))
     expect(asked).toBe(0)
   })
@@ -245,7 +248,7 @@ describe('x509pop takes for no proof', () => {
     ['what is no JSON', leaf, async () => Buffer.from([0xff]), 'invalid'],
   ]
   it.each(answers)('%s', async (_what, certificate, answer, expected) => {
-    await expect(attestor().attest(presented(certificate), answer)).rejects.toEqual(code(expected))
+    await expect(attestor().attest(presented(certificate), answer, agentKey)).rejects.toEqual(code(expected))
   })
 
   it('an answer that was right before', async () => {
@@ -254,8 +257,8 @@ describe('x509pop takes for no proof', () => {
       kept = await answering(leaf.key)(challenge)
       return kept
     }
-    await attestor().attest(presented(leaf), keep)
-    await expect(attestor().attest(presented(leaf), async () => kept)).rejects.toEqual(code('denied'))
+    await attestor().attest(presented(leaf), keep, agentKey)
+    await expect(attestor().attest(presented(leaf), async () => kept, agentKey)).rejects.toEqual(code('denied'))
   })
 
   it('an answer by PKCS #1 v1.5 where PSS is asked for', async () => {
@@ -267,7 +270,7 @@ describe('x509pop takes for no proof', () => {
       const signature = sign('sha256', message, rsaLeaf.key).toString('base64')
       return Buffer.from(JSON.stringify({ rsa_signature: { nonce: nonce.toString('base64'), signature } }))
     }
-    await expect(attestor().attest(presented(rsaLeaf), old)).rejects.toEqual(code('denied'))
+    await expect(attestor().attest(presented(rsaLeaf), old, agentKey)).rejects.toEqual(code('denied'))
   })
 })
 

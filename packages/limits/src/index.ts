@@ -1,6 +1,7 @@
 export { createAddressList, normaliseAddress } from './address.ts'
 export { addressKey } from './address-key.ts'
 export { type AddressedRequest, type ClientAddressRules, createClientAddress } from './client-address.ts'
+export { type ConnectedRedis, connectRedis, type RedisConnectionOptions } from './connect-redis.ts'
 export { LimitsError, type LimitsErrorCode } from './limits-error.ts'
 export {
   createMemoryRateLimiter,
@@ -11,7 +12,7 @@ export { createMemorySingleUse, type MemorySingleUse, type MemorySingleUseOption
 export type { LimitDecision, RateLimit, RateLimiter } from './rate-limit.ts'
 export { rateLimitHeaders } from './rate-limit-headers.ts'
 export type { RedisClient } from './redis-client.ts'
-export { redisMayEvict, refuseRedisEviction } from './redis-eviction.ts'
+export { redisMayEvict } from './redis-eviction.ts'
 export { createRedisRateLimiter, type RedisRateLimiter, type RedisRateLimiterOptions } from './redis-rate-limiter.ts'
 export { createRedisSingleUse, type RedisSingleUse, type RedisSingleUseOptions } from './redis-single-use.ts'
 export type { SingleUse, UseOutcome } from './single-use.ts'

@@ -1,7 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ServiceTokenUses } from '@countersign/guard'
-import { createMemorySingleUse, createRedisSingleUse, type RedisClient, refuseRedisEviction } from '@countersign/limits'
-import { describeError, reasonOf } from './log/describe-error.ts'
+import {
+  type ConnectedRedis,
+  connectRedis,
+  createMemorySingleUse,
+  createRedisSingleUse,
+  type RedisClient,
+} from '@countersign/limits'
+import { describeError } from './log/describe-error.ts'
 import type { ServiceLogger } from './service-context.ts'
 import { ServiceError } from './service-error.ts'
 import type { ServiceSettings } from './settings/settings.ts'
@@ -81,7 +87,7 @@ interface Connection extends RedisClient {
  * Connects anew where nothing is answered: of a peer that vanished without a word (a host that is gone, a firewall that
  * forgot) TCP tells only after a quarter of an hour, and all that time no token could be taken.
  */
-function replacingSilent(client: Client, log: ServiceLogger): Connection {
+function replacingSilent(client: ConnectedRedis, log: ServiceLogger): Connection {
   let unanswered = 0
   // Counted in looks, not in time: a process that was held up itself has not heard what Redis answered.
   let silentLooks = 0
@@ -110,37 +116,9 @@ function replacingSilent(client: Client, log: ServiceLogger): Connection {
   }
 }
 
-type Client = Awaited<ReturnType<typeof connect>>
-
-async function connect(url: string, log: ServiceLogger) {
-  // Loaded only where there is a Redis: it takes more memory than the rest of a small service.
-  const { createClient } = await import('redis')
-  let hasConnected = false
-  const client = createClient({
-    url,
-    // A queue would let tokens be counted long after their senders have gone.
-    disableOfflineQueue: true,
-    socket: {
-      connectTimeout: 5_000,
-      // Unreachable at start is a mistake to be told of; unreachable later is an outage to be sat out.
-      reconnectStrategy: (retries, cause) => (hasConnected ? Math.min(50 * 2 ** retries, 1_000) : cause),
-    },
+async function connect(url: string, log: ServiceLogger): Promise<ConnectedRedis> {
+  const onError = (error: Error) => log.warn({ err: describeError(error) }, 'Redis failed')
+  return await connectRedis({ url, setting: 'REDIS_URL', onError }).catch((error: Error) => {
+    throw new ServiceError('cannot_start', error.message)
   })
-  client.on('ready', () => {
-    hasConnected = true
-  })
-  client.on('error', (error: Error) => hasConnected && log.warn({ err: describeError(error) }, 'Redis failed'))
-  try {
-    await client.connect()
-    // A forgotten token could be used again.
-    await refuseRedisEviction(client)
-    return client
-  } catch (cause) {
-    client.destroy()
-    const { host = 'the configured address' } = URL.parse(url) ?? {}
-    throw new ServiceError(
-      'cannot_start',
-      `Redis at ${host} cannot be used: ${reasonOf(cause)}; start it, or correct REDIS_URL`,
-    )
-  }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { errorChain } from '@countersign/outbound/error-chain'
 import { ClientError } from '../client-error.ts'
 import { currentTenant, type TenantOption } from '../service-token/tenant.ts'
 import { type RecordCarrier, type RecordSigner, signRecord } from './sign-record.ts'
@@ -85,11 +86,7 @@ function headersOf(headers: PlatformaticMessage['headers']): [string, Uint8Array
 
 /** The client marks what is pointless to repeat, somewhere in the chain of its errors. */
 function mayRetry(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false
-  const { canRetry, errors, cause } = error as { canRetry?: unknown; errors?: unknown; cause?: unknown }
-  if (canRetry === false) return false
-  if (Array.isArray(errors) && !errors.every(mayRetry)) return false
-  return cause === undefined || mayRetry(cause)
+  return errorChain(error).every(({ canRetry }) => canRetry !== false)
 }
 
 /** Its options are behind a symbol that it does not export. Where that is not found, there is nothing to check. */

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { errorChain } from '@countersign/outbound/error-chain'
 import { GuardError } from '../guard-error.ts'
 import {
   type DeadLetter,
@@ -118,11 +119,8 @@ async function putAside<Message>(
 
 /** Kafka's error 10 (MESSAGE_TOO_LARGE) or 18 (RECORD_LIST_TOO_LARGE), however deep the client has wrapped it. */
 function isTooLarge(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false
-  const { apiId, type, cause, errors } = error as { apiId?: unknown; type?: unknown; cause?: unknown; errors?: unknown }
-  const names = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']
-  if (names.includes(apiId as string) || names.includes(type as string)) return true
-  return isTooLarge(cause) || (Array.isArray(errors) && errors.some(isTooLarge))
+  const names: unknown[] = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']
+  return errorChain(error).some(({ apiId, type }) => names.includes(apiId) || names.includes(type))
 }
 
 /** Doubling, up to half a minute. */

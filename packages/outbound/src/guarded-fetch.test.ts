@@ -300,6 +300,13 @@ describe('guardedFetch', () => {
       expect(await refusal(server.url, soon)).toMatchObject({ code: 'timed_out' })
     })
 
+    it('ends at once when its caller has enough', async () => {
+      const caller = new AbortController()
+      await using server = await startDocumentServer(() => caller.abort(new Error('enough')))
+      await expect(guardedFetch(server.url, { ...local, signal: caller.signal })).rejects.toThrow('enough')
+      await expect(guardedFetch(server.url, { ...local, signal: caller.signal })).rejects.toThrow('enough')
+    })
+
     it('ends for a name that is never resolved', async () => {
       expect(await refusal('https://slow.test/', { timeoutMilliseconds: 50, lookup: () => {} })).toMatchObject({
         code: 'timed_out',

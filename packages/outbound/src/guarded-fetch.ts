@@ -12,6 +12,8 @@ export interface GuardedFetchOptions extends LookupRules {
   maximumBytes?: number
   /** From the start to the last byte, name resolution included. Default 5,000. */
   timeoutMilliseconds?: number
+  /** Ends the fetch at once, which then throws the signal's reason. */
+  signal?: AbortSignal
   /** PEM certificates to trust instead of the system's. */
   ca?: string | Buffer | readonly string[]
   /**
@@ -38,7 +40,7 @@ export type GuardedFetch = (url: string, options?: GuardedFetchOptions) => Promi
  * The host is resolved once, every address is checked, and the connection goes to exactly the checked ones. Redirects
  * and content codings are refused; size and time are bounded. Resolves for 200, and for 304 when `if-none-match` or
  * `if-modified-since` was sent. Throws OutboundError with `blocked_url`, `blocked_address`, `unreachable`, `timed_out`,
- * `too_large`, `redirected`, `bad_status` or `bad_document`.
+ * `too_large`, `redirected`, `bad_status` or `bad_document`, or what its signal was aborted with.
  */
 export async function guardedFetch(url: string, options: GuardedFetchOptions = {}): Promise<GuardedResponse> {
   const target = checkedUrl(url, options)
@@ -49,12 +51,16 @@ export async function guardedFetch(url: string, options: GuardedFetchOptions = {
     const message = `${shown} did not answer completely within ${timeoutMilliseconds} ms`
     deadline.abort(new OutboundError('timed_out', message))
   }, timeoutMilliseconds)
+  const abort = () => deadline.abort(options.signal?.reason)
+  if (options.signal?.aborted) abort()
+  options.signal?.addEventListener('abort', abort)
   try {
     const addresses = await unlessAborted(checkedAddresses(target.hostname, shown, options), deadline.signal)
     const request = openRequest(target, addresses, options)
     return await unlessAborted(exchange(request, shown, options), deadline.signal, () => request.destroy())
   } finally {
     clearTimeout(timer)
+    options.signal?.removeEventListener('abort', abort)
   }
 }
 

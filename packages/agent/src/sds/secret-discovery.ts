@@ -67,9 +67,9 @@ function streamSecrets(
   let asked: DiscoveryRequest | undefined
   let lastNonce = ''
   let followed: Followed | undefined
-  const write = (response: DiscoveryResponse) => {
+  const write = (response: DiscoveryResponse, taken: () => void) => {
     lastNonce = response.nonce
-    call.write(response)
+    call.write(response, (error: unknown) => error || taken())
   }
   const follow = () =>
     followWorkload({
@@ -122,7 +122,7 @@ function compose(
   workload: AttestedWorkload,
   entries: readonly AuthorizedEntry[],
   { identities }: SecretDiscoveryOptions,
-  write: (response: DiscoveryResponse) => void,
+  write: (response: DiscoveryResponse, taken: () => void) => void,
 ): Composed {
   const secrets = namedSecrets(request.resourceNames, entries, identities.bundlesFor(entries))
   if (secrets === undefined)
@@ -142,12 +142,12 @@ function compose(
     complete: there.length === secrets.length,
     // A response without a secret that was asked for would take it away from Envoy.
     some: there.length > 0 && (there.length === secrets.length || request.resourceNames.length === 0),
-    send() {
+    send(taken) {
       const resources = there.map((secret) => {
         if ('bundles' in secret) return validationSecret(secret.name, secret.bundles)
         return certificateSecret(secret.name, svidOf(secret.entry) as never)
       })
-      write({ versionInfo, resources, typeUrl: secretType, nonce: randomBytes(8).toString('hex') })
+      write({ versionInfo, resources, typeUrl: secretType, nonce: randomBytes(8).toString('hex') }, taken)
       for (const svid of svids) identities.delivered(workload, svid)
     },
   }

@@ -36,17 +36,16 @@ const mostAudiences = 32
 const longestAudience = 2_048
 const longestToken = 64 * 1024
 
+/** Calls back when the response was taken, never for one that was not. */
+type Write<Response> = (response: Response, taken: () => void) => void
+
 /** The handlers of the SPIFFE Workload API (SPIFFE Workload API, sections 5 and 6). */
 export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServer {
   const { identities, log, peers, clock } = options
 
   const streaming =
     <Response>(
-      compose: (
-        workload: AttestedWorkload,
-        entries: readonly AuthorizedEntry[],
-        write: (response: Response) => void,
-      ) => Composed,
+      compose: (workload: AttestedWorkload, entries: readonly AuthorizedEntry[], write: Write<Response>) => Composed,
     ) =>
     (call: ServerWritableStream<unknown, Response>) => {
       try {
@@ -56,7 +55,8 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
           clock,
           log,
           process: peers.of(call),
-          compose: (workload, entries) => compose(workload, entries, (response) => call.write(response)),
+          compose: (workload, entries) =>
+            compose(workload, entries, (response, taken) => call.write(response, (error: unknown) => error || taken())),
           end: (refusal) => call.emit('error', refusal),
         })
         call.on('cancelled', followed.stop)
@@ -88,20 +88,20 @@ export function workloadApi(options: WorkloadApiOptions): SpiffeWorkloadAPIServe
         ]),
         complete: svids.length === entries.length,
         some: svids.length > 0,
-        send() {
-          write(x509SvidResponse(svids, bundles))
+        send(taken) {
+          write(x509SvidResponse(svids, bundles), taken)
           for (const svid of svids) identities.delivered(workload, svid)
         },
       }
     }),
     fetchX509Bundles: streaming((_workload, entries, write) => {
       const bundles = identities.bundlesFor(entries)
-      return whole(bundleVersions(bundles), () => write(x509BundlesResponse(bundles)))
+      return whole(bundleVersions(bundles), (taken) => write(x509BundlesResponse(bundles), taken))
     }),
     fetchJwtBundles: streaming((_workload, entries, write) => {
       const bundles = jwtBundles(identities.bundlesFor(entries))
       const versions = Object.entries(bundles).map(([trustDomain, document]) => `${trustDomain} ${document}`)
-      return whole(versions, () => write({ bundles }))
+      return whole(versions, (taken) => write({ bundles }, taken))
     }),
     fetchJwtsvid: unary((call) => fetchJwtSvids(call.request, options, () => identities.attest(peers.of(call)))),
     validateJwtsvid: unary(async (call) => validateJwtSvid(call.request, options)),
@@ -163,7 +163,7 @@ function validateJwtSvid(request: ValidateJWTSVIDRequest, options: WorkloadApiOp
   }
 }
 
-function whole(versions: readonly string[], send: () => void): Composed {
+function whole(versions: readonly string[], send: Composed['send']): Composed {
   return { version: digest(versions), complete: true, some: true, send }
 }
 

@@ -15,7 +15,8 @@ export interface Composed {
   readonly complete: boolean
   /** False when there is nothing at all to send yet. */
   readonly some: boolean
-  send(): void
+  /** Calls back when the workload has taken it. */
+  send(taken: () => void): void
 }
 
 export interface FollowOptions {
@@ -42,13 +43,15 @@ export interface Followed {
 
 /**
  * Attests the workload, and again before each further message, so that nothing goes to a process that is not what it
- * was. Ends with PERMISSION_DENIED when no entry is left, and with UNAVAILABLE when the server gives no SVID in time.
+ * was. A workload that does not read is sent nothing more until it does, and then the newest. Ends with PERMISSION_DENIED
+ * when no entry is left, and with UNAVAILABLE when the server gives no SVID in time.
  */
 export function followWorkload(options: FollowOptions): Followed {
   const { identities, process, clock, log } = options
   const started = clock.now()
   let workload: AttestedWorkload | undefined
   let sent: string | undefined
+  let isTaken = true
   let over = false
   let cancelTimer = () => {}
 
@@ -78,9 +81,14 @@ export function followWorkload(options: FollowOptions): Followed {
   }
   const send = (composed: Composed) => {
     sent = composed.version
-    composed.send()
+    isTaken = false
+    composed.send(() => {
+      isTaken = true
+      update()
+    })
   }
   const update = guarded(() => {
+    if (!isTaken) return
     const composed = compose()
     if (composed.version === sent) return
     if (sent === undefined) return first(composed)

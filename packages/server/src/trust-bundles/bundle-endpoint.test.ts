@@ -28,7 +28,8 @@ const own = () => workloadIdentityOf(server.authority).ca.bundle()
 async function fetchWith(bundle = own(), spiffeId = 'spiffe://example.org/spire/server') {
   const url = `https://localhost:${endpoint.port}/`
   const bundles = new Map([['example.org', bundle]])
-  const text = await fetchBundle({ url, profile: 'https_spiffe', spiffeId }, { bundles, now: server.authority.now })
+  const context = { bundles, now: server.authority.now, signal: new AbortController().signal }
+  const text = await fetchBundle({ url, profile: 'https_spiffe', spiffeId }, context)
   return parseBundleDocument('example.org', text)
 }
 

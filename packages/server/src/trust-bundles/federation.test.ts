@@ -53,7 +53,7 @@ describeStores('federation', (kind) => {
     const { store, audit, now } = server.authority
     const { ca, federated } = identity()
     const bundles = { get: (name: string) => (name === 'example.org' ? ca.bundle() : federated.get(name)) }
-    context = { store, audit, now, bundles }
+    context = { store, audit, now, bundles, reload: () => federated.load(), signal: new AbortController().signal }
   })
   afterEach(async () => {
     for (const each of running.splice(0)) await each.close()
@@ -102,6 +102,22 @@ describeStores('federation', (kind) => {
       bundle: JSON.parse(documentOf(other, { sequenceNumber: 4 })),
     })
     expect(set.status).toBe(201)
+    await refresh()
+    expect(await known()).toMatchObject({ sequence_number: 5, failure: null })
+  })
+
+  it('knows an https_spiffe endpoint by the bundle that another replica was given a moment ago', async () => {
+    const endpoint = await serve(withSvid(other.x509Svid('/bundle-endpoint')), documentOf(other, { sequenceNumber: 5 }))
+    const bundle = JSON.parse(documentOf(createTestAuthority('other.org'), { sequenceNumber: 4 }))
+    await federate({
+      endpoint_url: endpoint.url,
+      endpoint_profile: 'https_spiffe',
+      endpoint_spiffe_id: 'spiffe://other.org/bundle-endpoint',
+      bundle,
+    })
+    await server.authority.feed.catchUp()
+    const unheard = { bundle: documentOf(other, { sequenceNumber: 4 }) }
+    await server.authority.store.database.updateTable('trust_bundles').set(unheard).execute()
     await refresh()
     expect(await known()).toMatchObject({ sequence_number: 5, failure: null })
   })

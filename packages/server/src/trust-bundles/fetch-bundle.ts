@@ -34,13 +34,15 @@ const rules: GuardedFetchOptions = {
  * Fetches a bundle document.
  * @param bundles by which an `https_spiffe` endpoint is known: the bundle of its ID's own trust domain
  * @param ca for tests: PEM certificates to trust instead of the system's, with `https_web`
- * @throws OutboundError, or Error with a sentence when the endpoint cannot be known
+ * @throws OutboundError, or Error with a sentence when the endpoint cannot be known, or the signal's reason
  */
 export async function fetchBundle(
   { url, profile, spiffeId }: BundleEndpoint,
-  { bundles, now, ca }: { bundles: BundleSet; now: () => number; ca?: string | undefined },
+  context: { bundles: BundleSet; now: () => number; signal: AbortSignal; ca?: string | undefined },
 ): Promise<Buffer> {
-  if (profile === 'https_web') return (await guardedFetch(url, { ...rules, ...(ca !== undefined && { ca }) })).body
+  const { bundles, now, signal, ca } = context
+  if (profile === 'https_web')
+    return (await guardedFetch(url, { ...rules, signal, ...(ca !== undefined && { ca }) })).body
   const expected = parseSpiffeId(spiffeId ?? '')
   const authorities = bundles.get(expected.trustDomain)?.x509Authorities ?? []
   // Without any, TLS would fall back to the authorities of the web.
@@ -51,6 +53,7 @@ export async function fetchBundle(
   }
   const answer = await guardedFetch(url, {
     ...rules,
+    signal,
     ca: authorities.map(({ der }) => toPem(der)),
     checkServerIdentity: (certificate) => refusalOf(certificate, expected.toString(), bundles, now()),
   })

@@ -38,20 +38,24 @@ export async function openTrustBundles(
   })
   await federated.load()
   const bundles = { get: (name: string) => (name === ca.trustDomain ? ca.bundle() : federated.get(name)) }
-  let fetching: Promise<void> | undefined
+  const stopping = new AbortController()
+  const reload = () => federated.load()
+  const context = { store, audit, now, bundles, reload, signal: stopping.signal, ca: fetch.ca }
+  // Beside each other, as an endpoint that hangs must not hold up the others: what one has claimed no other fetches.
+  const refreshing = new Set<Promise<void>>()
   const timer = setInterval(() => {
-    fetching ??= refreshBundles({ store, audit, now, bundles, ca: fetch.ca })
+    const refresh = refreshBundles(context)
       .catch((error) => onError?.('fetching the bundles of other trust domains', error))
-      .finally(() => {
-        fetching = undefined
-      })
+      .finally(() => refreshing.delete(refresh))
+    refreshing.add(refresh)
   }, fetch.lookMilliseconds ?? 5_000)
   timer.unref()
   return {
     federated,
     async stop() {
       clearInterval(timer)
-      await fetching
+      stopping.abort()
+      await Promise.all(refreshing)
     },
   }
 }

@@ -15,6 +15,10 @@ export interface RefreshContext {
   now: () => number
   /** Of our own trust domain and of the others: by them `https_spiffe` endpoints are known */
   bundles: BundleSet
+  /** Reads those of the others anew: what was set on another replica a moment ago may not have come here yet */
+  reload: () => Promise<void>
+  /** Ends what is under way, and nothing is written down of it */
+  signal: AbortSignal
   /** For tests: PEM certificates to trust instead of the system's */
   ca?: string | undefined
 }
@@ -38,6 +42,7 @@ export async function refreshBundles(context: RefreshContext): Promise<void> {
       ]),
     )
     .execute()
+  if (due.length > 0) await context.reload()
   await Promise.all(due.map(async (row) => ((await claim(row, context)) ? refreshBundle(row, context) : undefined)))
 }
 
@@ -62,6 +67,7 @@ export async function refreshBundle(row: TrustBundleRow, context: RefreshContext
     }
     await keep(row, await fetchBundle(endpoint, context), context)
   } catch (error) {
+    if (context.signal.aborted) return
     if ((error as { code?: string }).code === 'unavailable') throw error
     await noteFailure(row, reasonOf(error), context)
   }

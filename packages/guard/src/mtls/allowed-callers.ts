@@ -4,6 +4,7 @@ import {
   type Certificate,
   checkDistinguishedName,
   checkSpiffePattern,
+  isSystemId,
   matchesDistinguishedName,
   matchesSpiffePattern,
   parseTrustDomain,
@@ -15,7 +16,7 @@ import { GuardConfigurationError } from '../guard-error.ts'
 export interface AllowedIds {
   /** Exact, or with `/*` at the end for all that are below, by whole segments. */
   readonly spiffeIds?: readonly string[]
-  /** Every workload of these. */
+  /** Every workload of these; not their servers and agents, whose IDs are below `/spire`. */
   readonly trustDomains?: readonly string[]
 }
 
@@ -53,7 +54,8 @@ export function createAllowList(allow: AllowedCallers | undefined, option: strin
 
   return {
     allowsId: (id) =>
-      trustDomains.includes(id.trustDomain) || spiffeIds.some((pattern) => matchesSpiffePattern(id, pattern)),
+      (trustDomains.includes(id.trustDomain) && !isSystemId(id)) ||
+      spiffeIds.some((pattern) => matchesSpiffePattern(id, pattern)),
     allowedName: (leaf) =>
       leaf.dnsNames.map((name) => name.toLowerCase()).find((name) => hosts.includes(name)) ??
       leaf.ipAddresses.map(normalised).find((address) => addresses.includes(address)) ??

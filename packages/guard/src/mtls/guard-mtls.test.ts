@@ -81,6 +81,21 @@ describe('a guard that takes X.509-SVIDs', () => {
     expect((await callTls(server, orders)).status).toBe(403)
   })
 
+  it("does not take a node's agent, or the authority itself, for a workload of its trust domain", async () => {
+    const agent = credentialOf(example.x509Svid('/spire/agent/x509pop/3f2c'))
+    const authority = credentialOf(example.x509Svid('/spire/server'))
+    for (const everybody of [{ trustDomains: ['example.org'] }, { spiffeIds: ['spiffe://example.org/*'] }]) {
+      const server = await serve({ mtls: { bundles, allow: everybody } })
+      expect((await callTls(server, orders)).status).toBe(200)
+      for (const credential of [agent, authority]) {
+        const answer = await callTls(server, credential)
+        expect([answer.status, answer.json.code]).toEqual([403, 'caller_not_allowed'])
+      }
+    }
+    const named = await serve({ mtls: { bundles, allow: { spiffeIds: ['spiffe://example.org/spire/server'] } } })
+    expect((await callTls(named, authority)).status).toBe(200)
+  })
+
   it('asks for a certificate where there is none', async () => {
     const answer = await callTls(await serve({ mtls: { bundles, allow } }))
     expect(answer).toMatchObject({ status: 401, json: { code: 'missing_credential', reason: 'missing_certificate' } })

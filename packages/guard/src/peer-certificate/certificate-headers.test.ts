@@ -43,6 +43,7 @@ describe('Client-Cert and Client-Cert-Chain (RFC 9440)', () => {
     ':YQ==YQ==:',
     ':YR==:',
     ':Y Q=:',
+    `:${'YWFh'.repeat(16 * 1024)}:`,
   ])('refuses %.40s', (text) => {
     expect(() => parseClientCert(text, undefined)).toThrow(PeerCertificateError)
   })
@@ -59,7 +60,9 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     const own = `By=spiffe://example.org/proxy;Hash=${'a'.repeat(64)};Cert=${quoted(leaf)};Chain=${quoted(leaf, root)};Subject="CN=a,O=\\"b\\"";URI=spiffe://example.org/orders`
     expect(parseForwardedClientCert(own)).toEqual([leaf, root])
     expect(parseForwardedClientCert(`Cert=${quoted(other)},${own}`)).toEqual([leaf, root])
+    expect(parseForwardedClientCert(`By=spiffe://example.org/edge;Hash=${'b'.repeat(64)},${own}`)).toEqual([leaf, root])
     expect(parseForwardedClientCert(`Cert=${quoted(leaf)}`)).toEqual([leaf])
+    expect(parseForwardedClientCert(`Chain=${quoted(leaf, root)}`)).toEqual([leaf, root])
     expect(parseForwardedClientCert(`URI=spiffe://example.org/orders;cert=${quoted(leaf)};DNS=`)).toEqual([leaf])
     expect(parseForwardedClientCert(undefined)).toEqual([])
     expect(parseForwardedClientCert(' ')).toEqual([])
@@ -77,6 +80,7 @@ describe('X-Forwarded-Client-Cert of Envoy', () => {
     ['names a host more than the certificate', `Cert=${quoted(leaf)};DNS=example.org`],
     ['has text before a quote', `By=x"y";Cert=${quoted(leaf)}`],
     ['has an empty element at its end', `Cert=${quoted(leaf)},`],
+    ['is longer than any honest one', `X=${'a'.repeat(128 * 1024)};Cert=${quoted(leaf)}`],
   ])('is refused when it %s', (_name, text) => {
     expect(() => parseForwardedClientCert(text)).toThrow(PeerCertificateError)
   })

@@ -3,6 +3,7 @@ import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { formatPemCertificates } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createGuard } from '../guard.ts'
@@ -56,6 +57,21 @@ describe('a proxy that tells of the client certificate', () => {
     expect([answer.status, answer.json.reason]).toEqual([401, 'missing_certificate'])
   })
 
+  it("is believed of Envoy's header too, of several lines only what stands at the very end", async () => {
+    const server = await behindProxy({ ...byIdentity, header: 'xfcc' })
+    const ask = async (xfcc: string | string[]) =>
+      (await callTls(server, proxyIdentity, { headers: { 'x-forwarded-client-cert': xfcc } })).json
+    const [own, billing] = [orders, example.x509Svid('/billing').certificates[0]!.der].map(
+      (der) => `Hash=${'a'.repeat(64)};Cert="${encodeURIComponent(formatPemCertificates([der]))}"`,
+    ) as [string, string]
+    expect(await ask(own)).toMatchObject({ spiffeId: 'spiffe://example.org/orders' })
+    expect(await ask([billing, own])).toMatchObject({ spiffeId: 'spiffe://example.org/orders' })
+    expect(await ask([own, billing])).toMatchObject({ code: 'caller_not_allowed' })
+    expect(await ask('')).toMatchObject({ reason: 'missing_certificate' })
+    const other = await callTls(server, {}, { headers: { 'x-forwarded-client-cert': own } })
+    expect([other.status, other.json.reason]).toEqual([400, 'untrusted_proxy'])
+  })
+
   it('is not believed when its certificate has been verified elsewhere only: the chain in the header is judged here', async () => {
     const server = await behindProxy(byIdentity)
     const forged = createTestAuthority('example.org').x509Svid('/orders').certificates[0]!.der
@@ -63,6 +79,14 @@ describe('a proxy that tells of the client certificate', () => {
       headers: { 'client-cert': `:${forged.toString('base64')}:` },
     })
     expect([answer.status, answer.json.reason]).toEqual([401, 'untrusted_certificate'])
+  })
+})
+
+describe('a chain', () => {
+  it('of more certificates than any honest one has is not read', () => {
+    const { der } = example.issuer.certificate
+    expect(readPeerCertificate([orders, ...Array(9).fill(der)])?.chain).toHaveLength(10)
+    expect(() => readPeerCertificate([orders, ...Array(10).fill(der)])).toThrow(/more than 10/)
   })
 })
 
@@ -179,6 +203,14 @@ describe('a proxy on a Unix socket', () => {
     await new Promise<void>((done) => remote.listen(0, '127.0.0.1', done))
     expect(await ask({ socketPath: path })).toBe(200)
     expect(await ask({ port: (remote.address() as AddressInfo).port })).toBe(400)
+  })
+
+  it('is not believed where it is known by something else', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'countersign-proxy-')), 'http.sock')
+    const local = createServer(listener({ header: 'client-cert', addresses: ['127.0.0.1'] }))
+    running.push(local)
+    await new Promise<void>((done) => local.listen(path, done))
+    expect(await ask({ socketPath: path })).toBe(400)
   })
 })
 

@@ -61,16 +61,25 @@ export function writeGeneralNames({ uris = [], dnsNames = [], ipAddresses = [] }
 function formatAddress(bytes: Buffer): string {
   if (bytes.length === 4) return bytes.join('.')
   if (bytes.length !== 16) throw new DerError('an IP address has neither 4 nor 16 bytes')
+  // RFC 5280 section 4.2.1.6: four bytes for IPv4. Written as IPv6 it would pass constraints on IPv4, and be read as IPv4.
+  if (isMapped(bytes)) throw new DerError('an IPv4 address is written as one of IPv6')
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2).toString(16))
   return compress(groups.join(':'))
 }
+
+/** Whether 16 bytes are in `::ffff:0:0/96`. */
+function isMapped(bytes: Buffer): boolean {
+  return bytes.subarray(0, 12).equals(mappedPrefix)
+}
+
+const mappedPrefix = Buffer.from('00000000000000000000ffff', 'hex')
 
 /** The canonical text of RFC 5952, as the platform's own parser gives it. */
 function compress(address: string): string {
   return new URL(`http://[${address}]/`).hostname.slice(1, -1)
 }
 
-/** The 4 or 16 bytes of an address. Throws RangeError for what is none. */
+/** The 4 or 16 bytes of an address; 4 also of an IPv4 address that is written as IPv6. Throws RangeError for what is none. */
 export function addressBytes(address: string): Buffer {
   const version = isIP(address)
   if (version === 0 || address.includes('%')) throw new RangeError('an IP address is neither IPv4 nor IPv6')
@@ -79,5 +88,8 @@ export function addressBytes(address: string): Buffer {
   const left = head === '' ? [] : head.split(':')
   const right = tail === undefined || tail === '' ? [] : tail.split(':')
   const groups = [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right]
-  return Buffer.from(groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]))
+  const bytes = Buffer.from(
+    groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]),
+  )
+  return isMapped(bytes) ? bytes.subarray(12) : bytes
 }

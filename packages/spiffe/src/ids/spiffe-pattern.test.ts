@@ -18,6 +18,13 @@ describe('matchesSpiffePattern', () => {
     ['spiffe://example.org.evil/a', 'spiffe://example.org/*', false],
     ['SPIFFE://EXAMPLE.ORG/a', 'spiffe://example.org/a', true],
     ['spiffe://example.org/A', 'spiffe://example.org/a', false],
+    // An agent or server is no workload.
+    ['spiffe://example.org/spire/agent/x509pop/a', 'spiffe://example.org/*', false],
+    ['spiffe://example.org/spire', 'spiffe://example.org/*', false],
+    ['spiffe://example.org/spire/agent/x509pop/a', 'spiffe://example.org/spire/agent/*', true],
+    ['spiffe://example.org/spire/agent/x509pop/a', 'spiffe://example.org/spire/*', true],
+    ['spiffe://example.org/spire/server', 'spiffe://example.org/spire/server', true],
+    ['spiffe://example.org/spirea/b', 'spiffe://example.org/*', true],
   ])('%s by %s: %s', (id, pattern, matches) => {
     expect(matchesSpiffePattern(id, pattern)).toBe(matches)
     expect(matchesSpiffePattern(parseSpiffeId(id), pattern)).toBe(matches)

@@ -1,15 +1,18 @@
 import { parseSpiffeId, type SpiffeId } from './spiffe-id.ts'
+import { isSystemId } from './system-ids.ts'
 
 /**
  * Whether an ID is what a pattern says: exactly the ID, or with `/*` at its end any ID below it, by whole segments
- * (`spiffe://example.org/a/*` means `/a/b` and `/a/b/c`, not `/a` and not `/ab`). Throws `invalid_spiffe_id` for a
+ * (`spiffe://example.org/a/*` means `/a/b` and `/a/b/c`, not `/a` and not `/ab`). Servers and agents, whose IDs are below
+ * `/spire`, are no workloads: `spiffe://example.org/*` does not mean them, `spiffe://example.org/spire/*` does. Throws `invalid_spiffe_id` for a
  * pattern that is none; an ID that is none matches nothing.
  */
 export function matchesSpiffePattern(id: SpiffeId | string, pattern: string): boolean {
   const { base, below } = readPattern(pattern)
   const candidate = typeof id === 'string' ? parsed(id) : id
   if (candidate === undefined || candidate.trustDomain !== base.trustDomain) return false
-  return below ? candidate.path.startsWith(`${base.path}/`) : candidate.path === base.path
+  if (!below) return candidate.path === base.path
+  return candidate.path.startsWith(`${base.path}/`) && (isSystemId(base) || !isSystemId(candidate))
 }
 
 /** Throws `invalid_spiffe_id` unless the text is a SPIFFE ID, or one with `/*` at its end. */

@@ -1,5 +1,6 @@
 import type { Certificate } from '../certificates/certificate.ts'
 import { parseSpiffeId, parseTrustDomain, type SpiffeId } from '../ids/spiffe-id.ts'
+import { isSystemId } from '../ids/system-ids.ts'
 
 /** Whether a peer, whose ID its certificate has already proven, may be talked to. What throws refuses. */
 export type PeerAuthorizer = (id: SpiffeId, leaf: Certificate) => boolean
@@ -10,10 +11,10 @@ export function allowId(...ids: readonly (SpiffeId | string)[]): PeerAuthorizer 
   return (id) => allowed.has(id.toString())
 }
 
-/** Every member of this trust domain. @throws SpiffeError `invalid_spiffe_id` */
+/** Every workload of this trust domain; not its servers and agents, which `allowId` names. @throws SpiffeError `invalid_spiffe_id` */
 export function allowTrustDomain(trustDomain: string): PeerAuthorizer {
   const allowed = parseTrustDomain(trustDomain)
-  return (id) => id.trustDomain === allowed
+  return (id) => id.trustDomain === allowed && !isSystemId(id)
 }
 
 /** Everyone whose trust domain's bundle one has: who it is, is for the application to look at (`peerOf`). */

@@ -53,6 +53,12 @@ describe('a protected server', () => {
     expect(refused).toEqual(['unauthorized_peer'])
   })
 
+  it("does not take a node's agent for a workload of its trust domain", async () => {
+    const { port, refused } = await serve(allowTrustDomain('example.org'))
+    expect(await talk(port, pemOf(authority.x509Svid('/spire/agent/x509pop/3f2c')))).not.toContain('hello')
+    expect(refused).toEqual(['unauthorized_peer'])
+  })
+
   it.each<[string, object, string]>([
     ['without a certificate', {}, 'untrusted_svid'],
     ['with a certificate of a CA of the same name', pemOf(stranger.x509Svid('/billing')), 'untrusted_svid'],

@@ -4,6 +4,7 @@ import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls
 import {
   type Certificate,
   type CertificateIssuer,
+  createBundle,
   formatPemCertificates,
   newSerialNumber,
   parseCertificate,
@@ -66,6 +67,8 @@ export interface FakeSpireServer {
   readonly lifetimes: { agent: number; x509: number; jwt: number }
   pageSize: number
   taintFirstAuthority: boolean
+  /** Out of the bundle, and nothing that it signed is taken; counts for new connections. */
+  revokeFirstAuthority: boolean
   reportsKnown: boolean
   /** Who called what. */
   readonly calls: { method: string; agent: string | undefined; metadata: Metadata; at: number }[]
@@ -109,6 +112,7 @@ export async function startFakeSpireServer(
     lifetimes: { agent: 3600, x509: 3600, jwt: 300 },
     pageSize: 500,
     taintFirstAuthority: false,
+    revokeFirstAuthority: false,
     reportsKnown: true,
     calls: [],
     ended: [],
@@ -168,11 +172,12 @@ export async function startFakeSpireServer(
       callback(null, response)
     }
 
+  const trusted = () => authority.bundle.x509Authorities.slice(fake.revokeFirstAuthority ? 1 : 0)
   const bundle = (): Bundle => ({
     trustDomain,
-    x509Authorities: authority.bundle.x509Authorities.map(({ der }, index) => ({
+    x509Authorities: trusted().map(({ der }) => ({
       asn1: der,
-      tainted: index === 0 && fake.taintFirstAuthority,
+      tainted: fake.taintFirstAuthority && der.equals(authority.bundle.x509Authorities[0]?.der as Buffer),
     })),
     jwtAuthorities: [...authority.bundle.jwtAuthorities.values()].map(({ keyId, publicKey }) => ({
       keyId,
@@ -315,7 +320,7 @@ export async function startFakeSpireServer(
         const peer = socket.getPeerX509Certificate()
         if (peer) {
           try {
-            const bundles = new Map([[trustDomain, authority.bundle]])
+            const bundles = new Map([[trustDomain, createBundle({ trustDomain, x509Authorities: trusted() })]])
             agents.set(socket, verifyX509Svid([parseCertificate(peer.raw)], bundles, nowSeconds()).toString())
           } catch {
             return socket.destroy()

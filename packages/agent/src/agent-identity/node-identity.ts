@@ -1,16 +1,21 @@
-import { type Bundle, verifyX509Svid } from '@countersign/spiffe'
+import { type Bundle, SpiffeError, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
+import { status } from '@grpc/grpc-js'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
-import type { ReceivedBundle } from '../bundles/received-bundle.ts'
+import { isSignedUnder, type ReceivedBundle } from '../bundles/received-bundle.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import { agentKey, attestNode } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
-import { standingAfter } from '../server-connection/call-failure.ts'
-import { openServerConnection, type ServerTrust } from '../server-connection/server-connection.ts'
+import { grpcCode, standingAfter } from '../server-connection/call-failure.ts'
+import {
+  openServerConnection,
+  type ServerConnection,
+  type ServerTrust,
+} from '../server-connection/server-connection.ts'
 import type { ServerLink } from '../server-connection/server-link.ts'
 import { renewalTime } from '../svids/renewal.ts'
 import { type Attempts, tryUntilDone } from '../try-until-done.ts'
@@ -82,9 +87,12 @@ export class NodeIdentity {
   /** What a failed call says of this node. Resolves when what had to be done is done. */
   async heed(error: unknown): Promise<void> {
     const standing = standingAfter(error)
-    if (standing === 'undecided' || this.#stop.signal.aborted) return
+    if (this.#stop.signal.aborted) return
     if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
-    await this.#alone(() => this.#attestAgain(error))
+    if (standing === 'must_reattest') return this.#alone(() => this.#attestAgain(error))
+    if (this.#renewing !== undefined) return // It finds out by itself.
+    const distrust = await this.#distrustBehind(error)
+    if (distrust !== undefined) await this.#alone(() => this.#attestAgain(distrust))
   }
 
   stop(): void {
@@ -186,6 +194,8 @@ export class NodeIdentity {
     if (this.#current === undefined || own === undefined) return
     this.#options.link.use(this.#current, own.bundle.x509Authorities)
     this.#save(this.#current)
+    // While the server still takes it: when the tainted authority is revoked, nothing can be renewed with it.
+    if (isSignedUnder(this.#current.certificates, own.taintedAuthorities)) void this.#alone(() => this.#renewInTime())
   }
 
   #planRenewal(atMilliseconds: number): void {
@@ -213,6 +223,11 @@ export class NodeIdentity {
         if (standing === 'banned') this.#removed(`the server banned this node: ${reasonOf(error)}`)
         else if (standing === 'must_reattest') await this.#attestAgain(error)
         else {
+          const distrust = await this.#distrustBehind(error)
+          if (distrust !== undefined) {
+            await this.#attestAgain(distrust)
+            return true
+          }
           const isLost = !this.isValid && !this.#canAttestAgain()
           if (isLost && !isToldLost) this.#expired()
           isToldLost ||= isLost
@@ -251,14 +266,35 @@ export class NodeIdentity {
     return this.#options.attestor?.reusable === true
   }
 
+  /**
+   * Why the server does not take this agent's SVID any more, if that is what ended the call: it says nothing to whom it
+   * does not trust. To whoever shows no certificate it gives its bundle.
+   */
+  async #distrustBehind(error: unknown): Promise<unknown> {
+    const { address, trustDomain, clock, log } = this.#options
+    const identity = this.#current
+    if (grpcCode(error) !== status.UNAVAILABLE || identity === undefined || !this.isValid) return undefined
+    let connection: ServerConnection | undefined
+    try {
+      connection = openServerConnection({ address, trustDomain, clock, trust: await this.#trust() })
+      const { bundle } = await fetchOwnBundle(connection, trustDomain, log)
+      verifyX509Svid(identity.certificates, new Map([[trustDomain, bundle]]), nowSeconds(clock))
+    } catch (fault) {
+      return fault instanceof SpiffeError && fault.code === 'untrusted_svid' ? fault : undefined
+    } finally {
+      connection?.close()
+    }
+    return undefined
+  }
+
   async #attestAgain(reason: unknown): Promise<void> {
     const { log, attestor } = this.#options
     this.#keeper.forget()
     if (!this.#canAttestAgain())
       return this.#removed(
-        `the server does not know this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
+        `the server does not take this node any more (${reasonOf(reason)}), and a ${attestor?.type ?? 'stored identity'} cannot attest it again; start the agent with a new join token`,
       )
-    log.warn({ reason: reasonOf(reason) }, 'the server asks this node to attest itself again')
+    log.warn({ reason: reasonOf(reason) }, 'this node must attest itself again')
     await tryUntilDone(
       this.#attempts,
       'this node could not attest itself again yet',

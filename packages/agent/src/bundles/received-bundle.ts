@@ -65,6 +65,11 @@ export function parseReceivedBundle(message: wire.Bundle, trustDomain: string, l
   }
 }
 
+/** @param authorities subject key ids */
+export function isSignedUnder(certificates: readonly Certificate[], authorities: ReadonlySet<string>): boolean {
+  return certificates.some(({ authorityKeyId }) => authorityKeyId !== undefined && authorities.has(authorityKeyId))
+}
+
 function fingerprintOf(message: wire.Bundle): string {
   const authorities = message.x509Authorities.map(({ asn1, tainted }) => `${asn1.toString('base64')} ${tainted}`)
   const keys = message.jwtAuthorities.map(

@@ -22,6 +22,7 @@ describe('why there is no connection to the server', () => {
       'Error: certificate is not yet valid',
       /^the server's certificate is not yet valid, by this machine's clock; is the/,
     ],
+    ['Failed to connect (2026-11-23T14:46:22.898Z)', /^the server ends the connection at once: .* does not trust/],
     ['SpiffeError: the server at a:1 is b', /^the server at a:1 is b$/],
   ])('is told without the words around it: %j', (why, told) => {
     expect(connectionFailure(wrapped(why))).toMatch(told)

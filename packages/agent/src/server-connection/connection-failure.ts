@@ -21,5 +21,7 @@ export function connectionFailure(message: string): string {
     return `no authority of the bundle vouches for the server (${said}); get its bundle anew: countersign bundle show --format pem`
   if (wrapped !== undefined && /certificate (has expired|is not yet valid)/.test(said))
     return `the server's ${said}, by this machine's clock; is the clock right, here and at the server?`
+  if (wrapped !== undefined && said.startsWith('Failed to connect'))
+    return "the server ends the connection at once: it is stopping, has too many, or does not trust this agent's SVID"
   return wrapped === undefined ? message : said
 }

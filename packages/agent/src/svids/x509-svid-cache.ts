@@ -1,6 +1,7 @@
 import { BackOff } from '@countersign/outbound/back-off'
 import { reasonOf } from '../agent-error.ts'
 import type { AgentLog } from '../agent-log.ts'
+import { isSignedUnder } from '../bundles/received-bundle.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
 import type { IssuanceResult, IssuedX509Svid } from './issue-x509-svids.ts'
@@ -107,8 +108,7 @@ export class X509SvidCache {
   replaceTainted(authorities: ReadonlySet<string>): void {
     let found = false
     for (const slot of this.#slots.values()) {
-      const authority = slot.svid?.certificates[0]?.authorityKeyId
-      if (authority === undefined || !authorities.has(authority)) continue
+      if (!isSignedUnder(slot.svid?.certificates ?? [], authorities)) continue
       slot.dueAt = 0
       found = true
     }

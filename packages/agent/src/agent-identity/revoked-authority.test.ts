@@ -1,0 +1,71 @@
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { toPem } from '@countersign/spiffe'
+import { createTestAuthority } from '@countersign/spiffe/testing'
+import { describe, expect, it } from 'vitest'
+import { testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
+import type { FakeSpireServer } from '../spire-server.fixture.ts'
+
+const syncIntervalSeconds = 0.1
+
+describe('when the authority that signed its SVID is withdrawn, an agent', () => {
+  it('has renewed by then, if it was tainted first', async () => {
+    const server = await testServer()
+    const { agent } = testAgent(server, { syncIntervalSeconds })
+    await agent.start()
+    server.authority.rotate()
+    server.taintFirstAuthority = true
+    await until(() => server.count('renewAgent') === 1)
+    await revokeFirstAuthority(server)
+    await synchronized(server)
+    expect(server.count('attestAgent')).toBe(1)
+    expect(server.count('renewAgent')).toBe(1)
+  })
+
+  it('attests itself again, where it can', async () => {
+    const server = await testServer()
+    const { agent } = testAgent(server, { node: { x509pop: nodeFiles(server) }, syncIntervalSeconds })
+    await agent.start()
+    server.authority.rotate()
+    await synchronized(server)
+    await revokeFirstAuthority(server)
+    await until(() => server.count('attestAgent') === 2)
+    await synchronized(server)
+  })
+
+  it('ends and forgets its SVID, where a token was all it had', async () => {
+    const server = await testServer()
+    const dataDirectory = testFolder()
+    const { agent } = testAgent(server, { dataDirectory, syncIntervalSeconds })
+    await agent.start()
+    server.authority.rotate()
+    await synchronized(server)
+    await revokeFirstAuthority(server)
+    expect((await agent.removed).message).toContain('new join token')
+    expect(readdirSync(dataDirectory)).toEqual([])
+  })
+})
+
+/** The server looks at its connections anew, and ends without a word those that it does not trust. */
+async function revokeFirstAuthority(server: FakeSpireServer): Promise<void> {
+  await synchronized(server)
+  server.revokeFirstAuthority = true
+  await server.stop()
+  await server.start()
+}
+
+async function synchronized(server: FakeSpireServer): Promise<void> {
+  const before = server.count('getBundle')
+  await until(() => server.count('getBundle') > before + 1)
+}
+
+function nodeFiles(server: FakeSpireServer): { certificateFile: string; keyFile: string } {
+  const machines = createTestAuthority('machines.test')
+  const { certificatePem, keyPem } = machines.certificate({ commonName: 'node' })
+  const folder = testFolder()
+  const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
+  writeFileSync(files.certificateFile, certificatePem)
+  writeFileSync(files.keyFile, keyPem)
+  server.x509popCa = toPem(machines.issuer.certificate.der)
+  return files
+}

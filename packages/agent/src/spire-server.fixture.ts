@@ -58,6 +58,12 @@ export interface FakeSpireServer {
   entries: Entry[]
   readonly federated: Map<string, Bundle>
   readonly joinTokens: Set<string>
+  /** Public keys (base64) of those who have spent one: as ours does, and SPIRE's does not, it answers them again. */
+  readonly spentBy: Map<string, string>
+  /** So many attestations are recorded and not answered. */
+  answersToLose: number
+  /** Public keys (base64) of all that were to be attested. */
+  readonly attestedKeys: string[]
   /** CA certificates (PEM) of x509pop. */
   x509popCa: string | undefined
   /** By method name, lower camel case: thrown until taken away. */
@@ -106,6 +112,9 @@ export async function startFakeSpireServer(
     entries: [],
     federated: new Map(),
     joinTokens: new Set(),
+    spentBy: new Map(),
+    answersToLose: 0,
+    attestedKeys: [],
     x509popCa: undefined,
     failures: new Map(),
     unsigned: new Set(),
@@ -207,8 +216,15 @@ export async function startFakeSpireServer(
               throw asServiceError({ code: status.INVALID_ARGUMENT, details: 'no answer' })
             return JSON.parse(next.value.toString('utf8'))
           }
-          const path = type === 'join_token' ? joinTokenPath(payload, fake) : await x509popPath(payload, answer, fake)
           const request = parseCertificateRequest(first.value.params.csr)
+          const key = request.publicKeyDer.toString('base64')
+          fake.attestedKeys.push(key)
+          const path =
+            type === 'join_token' ? joinTokenPath(payload, key, fake) : await x509popPath(payload, answer, fake)
+          if (fake.answersToLose > 0) {
+            fake.answersToLose -= 1
+            throw asServiceError({ code: status.UNAVAILABLE, details: 'the connection broke' })
+          }
           const svid = issue(request.publicKeyDer, spiffeId(trustDomain, path).toString(), fake.lifetimes.agent)
           call.write({ step: { $case: 'result', value: { svid, reattestable: type !== 'join_token' } } })
           call.end()
@@ -386,9 +402,10 @@ function asServiceError({ code, details, reason }: Failure): Error {
   return Object.assign(new Error(details), { code, details, metadata })
 }
 
-function joinTokenPath(payload: Buffer, fake: FakeSpireServer): string {
+function joinTokenPath(payload: Buffer, key: string, fake: FakeSpireServer): string {
   const token = payload.toString('utf8')
-  if (!fake.joinTokens.delete(token))
+  if (fake.joinTokens.delete(token)) fake.spentBy.set(token, key)
+  else if (fake.spentBy.get(token) !== key)
     throw asServiceError({
       code: status.INVALID_ARGUMENT,
       details: 'join token does not exist or has already been used',

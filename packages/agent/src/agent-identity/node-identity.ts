@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { type Bundle, SpiffeError, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { status } from '@grpc/grpc-js'
@@ -7,7 +8,7 @@ import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import { isSignedUnder, type ReceivedBundle } from '../bundles/received-bundle.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
-import { agentKey, attestNode } from '../node-attestation/attest-node.ts'
+import { type AgentKey, agentKey, attestNode, newPrivateKey } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
 import { grpcCode, standingAfter } from '../server-connection/call-failure.ts'
@@ -51,6 +52,8 @@ export class NodeIdentity {
   #renewing: Promise<void> | undefined
   /** Attested, and the bundle still to come: a join token is spent by then. */
   #unconfirmed: AgentIdentity | undefined
+  /** The one with which what is good only once is tried */
+  #onlyKey: KeyObject | undefined
 
   constructor(options: NodeIdentityOptions) {
     this.#options = options
@@ -118,10 +121,10 @@ export class NodeIdentity {
 
   async #attest(): Promise<void> {
     const { address, trustDomain, clock, bundles, log } = this.#options
-    this.#checkRoom()
     const connection = openServerConnection({ address, trustDomain, clock, trust: await this.#trust() })
     try {
-      const identity = this.#unconfirmed ?? (await attestNode(connection, this.#attestor(), trustDomain))
+      const identity =
+        this.#unconfirmed ?? (await attestNode(connection, this.#attestor(), this.#attestationKey(), trustDomain))
       this.#unconfirmed = identity
       const bundle = await fetchOwnBundle(connection, trustDomain, log)
       this.#unconfirmed = undefined
@@ -135,12 +138,18 @@ export class NodeIdentity {
     }
   }
 
-  /** What is good only once is not spent on an identity that the next restart would lose. */
-  #checkRoom(): void {
+  /**
+   * What is good only once is not spent on an identity that the next restart would lose. It is tried with one key only,
+   * also after a restart: by that the server knows the agent again whose answer was lost, and repeats it.
+   */
+  #attestationKey(): AgentKey {
     const { attestor, store } = this.#options
-    if (attestor === undefined || attestor.reusable || this.#unconfirmed !== undefined) return
+    if (attestor?.reusable) return agentKey()
+    const make = () => this.#onlyKey ?? newPrivateKey()
     try {
       store?.check()
+      this.#onlyKey = store?.attestationKey(make) ?? make()
+      return agentKey(this.#onlyKey)
     } catch (error) {
       throw new AgentError(
         'unavailable',

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import {
   closeSync,
   fsyncSync,
@@ -36,6 +36,11 @@ export interface IdentityStore {
   load(): StoredIdentity | undefined
   /** Throws where `save` would, without anything to save. */
   check(): void
+  /**
+   * The key with which this agent attests itself: what `make` makes at the first time, and the same until there is an
+   * identity. Throws where it cannot be stored.
+   */
+  attestationKey(make: () => KeyObject): KeyObject
   save(stored: StoredIdentity): void
   remove(): void
 }
@@ -47,6 +52,7 @@ export interface IdentityStore {
 export function identityStoreIn(folder: string, trustDomain: string, log: AgentLog): IdentityStore {
   prepareFolder(folder)
   const path = join(folder, 'agent-identity.json')
+  const keyPath = join(folder, 'attestation.key')
   return {
     load() {
       let text: string
@@ -68,14 +74,39 @@ export function identityStoreIn(folder: string, trustDomain: string, log: AgentL
       writeNext(path, ' '.repeat(roomBytes))
       rmSync(nextOf(path))
     },
+    attestationKey(make) {
+      const found = readKey(keyPath)
+      if (found !== undefined) return found
+      const key = make()
+      write(keyPath, pemOf(key))
+      return key
+    },
     save(stored) {
-      // Somebody may have removed it since.
-      prepareFolder(folder)
-      writeNext(path, format(stored))
-      renameSync(nextOf(path), path)
+      write(path, format(stored))
+      rmSync(keyPath, { force: true })
     },
     remove: () => rmSync(path, { force: true }),
   }
+
+  function write(file: string, text: string): void {
+    // Somebody may have removed it since.
+    prepareFolder(folder)
+    writeNext(file, text)
+    renameSync(nextOf(file), file)
+  }
+}
+
+/** Undefined when there is none, or none that is one: then another is as good. */
+function readKey(path: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(readFileSync(path))
+  } catch {
+    return undefined
+  }
+}
+
+function pemOf(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }) as string
 }
 
 function prepareFolder(folder: string): void {
@@ -112,14 +143,14 @@ function format({ identity, bundle }: StoredIdentity): string {
   const stored = {
     id: identity.id,
     certificates: formatPemCertificates(identity.certificates),
-    private_key: identity.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    private_key: pemOf(identity.privateKey),
     reattestable: identity.reattestable,
     bundle: JSON.parse(formatBundleDocument(bundle)),
   }
   return `${JSON.stringify(stored, null, 2)}\n`
 }
 
-/** What `save` renames into its place: whole or not at all, also when the power goes or the disk is full. */
+/** What is renamed into its place then: whole or not at all, also when the power goes or the disk is full. */
 function writeNext(path: string, text: string): void {
   const next = nextOf(path)
   rmSync(next, { force: true })

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createCertificateRequest } from '@countersign/spiffe'
 import {
   AgentService,
@@ -17,16 +17,17 @@ import type { NodeAttestor } from './node-attestor.ts'
 const mostChallenges = 8
 
 /**
- * Gets this node its identity, with a key made here.
+ * Gets this node its identity.
+ * @param key the one that it is for; the same again, when an answer may have been lost
  * @param connection without a client certificate
  * @throws AgentError `attestation_refused` when the same credential will not do later either, else `unavailable`
  */
 export async function attestNode(
   connection: ServerConnection,
   attestor: NodeAttestor,
+  key: AgentKey,
   trustDomain: string,
 ): Promise<AgentIdentity> {
-  const key = agentKey()
   const payload = await attestor.payload()
   const stream = connection.stream(AgentService.attestAgent)
   try {
@@ -43,14 +44,24 @@ export async function attestNode(
   }
 }
 
-/** A fresh P-256 key and the request for its certificate; the server names the subject. */
-export function agentKey() {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+/** A key of this agent, and the request for its certificate. */
+export interface AgentKey {
+  readonly privateKey: KeyObject
+  readonly publicKeyDer: Buffer
+  readonly csr: Buffer
+}
+
+/** @param privateKey a fresh P-256 key when not given; the server names the subject */
+export function agentKey(privateKey: KeyObject = newPrivateKey()): AgentKey {
   return {
     privateKey,
-    publicKeyDer: publicKey.export({ type: 'spki', format: 'der' }),
+    publicKeyDer: createPublicKey(privateKey).export({ type: 'spki', format: 'der' }),
     csr: createCertificateRequest({ key: privateKey, country: 'US', organization: 'SPIRE' }),
   }
+}
+
+export function newPrivateKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 }
 
 async function converse(

@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type GeneratedKey, generateSigningKey, signClientAssertion } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { updateClient } from '../clients/manage-clients.ts'
+import { deleteClient, updateClient } from '../clients/manage-clients.ts'
 import { removeGrant } from '../clients/manage-grants.ts'
 import { startTestServer, type TestServer, testAudience } from '../server.fixture.ts'
 
@@ -54,6 +54,8 @@ const change = (id: string, patch: Parameters<typeof updateClient>[1]) => () =>
 it('gives a token to a client whose keys were waited for', async () => {
   expect((await askMeanwhile('svc-patient', async () => {})).status).toBe(200)
   expect((await askMeanwhile('svc-renamed', change('svc-renamed', { name: 'New name' }))).status).toBe(200)
+  const limited = change('svc-limited', { auth_methods: ['private_key_jwt'] })
+  expect((await askMeanwhile('svc-limited', limited)).status).toBe(200)
 })
 
 it.each([
@@ -63,6 +65,11 @@ it.each([
 ])('gives none to a client that %s while its keys were waited for', async (what, patch) => {
   const id = `svc-${what.replaceAll(/[^a-z]+/g, '-')}`
   const answer = await askMeanwhile(id, change(id, patch))
+  expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
+})
+
+it('gives none to a client that was deleted while its keys were waited for', async () => {
+  const answer = await askMeanwhile('svc-gone', () => deleteClient('svc-gone', server.authority, {}))
   expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
 })
 

@@ -3,9 +3,14 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type GeneratedKey, generateSigningKey, signClientAssertion } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { ClientRecord } from '../clients/client.ts'
 import { deleteClient, updateClient } from '../clients/manage-clients.ts'
 import { removeGrant } from '../clients/manage-grants.ts'
 import { startTestServer, type TestServer, testAudience } from '../server.fixture.ts'
+import { type AuthenticatedClient, ClientAuthFailure } from './client-auth-method.ts'
+import { stillProven } from './still-proven.ts'
+
+const publishedAt = 'https://keys.example/a'
 
 let server: TestServer
 let keyServer: Server
@@ -78,4 +83,27 @@ it('gives nothing for a grant that was taken away meanwhile', async () => {
     removeGrant('svc-stripped', testAudience, server.authority, {}),
   )
   expect([answer.status, answer.json.error]).toEqual([400, 'invalid_target'])
+})
+
+it.each<[string, Partial<AuthenticatedClient>, Partial<ClientRecord>, boolean]>([
+  ['a secret that is still there', { credentialId: 'secret' }, { secrets: [{ id: 'secret' }] as never }, true],
+  ['a secret that was removed', { credentialId: 'secret' }, {}, false],
+  ['a key that was removed, though there is a jwks_uri', { credentialId: 'key' }, { jwksUri: publishedAt }, false],
+  ['a key of the same jwks_uri', { credentialId: 'jwks_uri#a' }, { jwksUri: publishedAt }, true],
+  ['a key of another jwks_uri', { credentialId: 'jwks_uri#a' }, { jwksUri: 'https://keys.example/b' }, false],
+  ['a name that it still has', { credentialId: 'name', isHeldBy: () => true }, {}, true],
+  [
+    'a name that it has lost',
+    { credentialId: 'secret', isHeldBy: () => false },
+    { secrets: [{ id: 'secret' }] as never },
+    false,
+  ],
+])('judges %s', async (_credential, authenticated, now, isProven) => {
+  const before = { id: 'svc', disabled: false, secrets: [], keys: [], jwksUri: publishedAt } as unknown as ClientRecord
+  const proven = stillProven(
+    { client: before, method: 'any', credentialId: '', ...authenticated },
+    { findClient: () => ({ ...before, jwksUri: undefined, ...now }) },
+  )
+  if (isProven) expect((await proven).client).not.toBe(before)
+  else await expect(proven).rejects.toThrow(ClientAuthFailure)
 })

@@ -269,6 +269,14 @@ describe('plain certificates', () => {
     expect((await callTls(server, inName)).status).toBe(403)
   })
 
+  it('are held to the list whatever client they are said to be', async () => {
+    const named = { ca: pemOf(ca), allow: { dnsNames: ['orders.example.org'] }, clientOf: () => 'orders' }
+    const server = await serve({ mtls: named })
+    expect((await callTls(server, plainCredential(ca, { dnsNames: ['orders.example.org'] }))).status).toBe(200)
+    const other = await callTls(server, plainCredential(ca, { dnsNames: ['billing.example.org'] }))
+    expect([other.status, other.json.code]).toEqual([403, 'caller_not_allowed'])
+  })
+
   it('must be for clients', async () => {
     const server = await serve(mtls({ dnsNames: ['orders.example.org'] }))
     const serverOnly = plainCredential(ca, { dnsNames: ['orders.example.org'], extendedKeyUsage: ['server'] })
@@ -285,6 +293,10 @@ describe('options that could not be safe', () => {
     [{ bundles, allow: { spiffeIds: [] } }, /nobody/],
     [{ bundles, allow: { spiffeId: ['spiffe://example.org/a'] } }, /spiffeId/],
     [{ bundles, allow: { spiffeIds: 'spiffe://example.org/a' } }, /list/],
+    [{ bundles, allow: null }, /allow: needs/],
+    [{ ca: pemOf(example), allow: { dnsNames: [''] } }, /list/],
+    [{ ca: pemOf(example), allow: { emails: [1] } }, /list/],
+    [{ ca: pemOf(example), allow: { ipAddresses: ['10.0.0.0/8'] } }, /no IP address/],
     [{ bundles, allow: { spiffeIds: ['spiffe://example.org/a*'] } }, /path/],
     [{ bundles, allow: { subjects: ['orders'] } }, /RFC 4514/],
     [{ bundles, allow: { uris: ['spiffe://example.org/a'] } }, /spiffeIds/],

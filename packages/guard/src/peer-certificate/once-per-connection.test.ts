@@ -47,7 +47,23 @@ it('verifies anew at each request once the certificate has expired', () => {
   expect(times).toBe(3)
 })
 
-it('remembers no failure', () => {
+it('does not solve the maze of a chain that leads nowhere for every request, only where it could lead somewhere by now', () => {
+  let solved = 0
+  const first = bundle
+  const judged = oncePerConnection({ get: () => bundle }, (_peer, now) => {
+    solved += 1
+    if (bundle === first) throw new SpiffeError('untrusted_svid', `no trusted CA at ${now}`)
+    return 'orders'
+  })
+  for (let second = 0; second < 60; second += 1) expect(() => judged(peer, start + second)).toThrow(`at ${start}`)
+  expect(solved).toBe(1)
+  expect(() => judged(peer, start + 60)).toThrow('no trusted CA')
+  expect(solved).toBe(2)
+  bundle = createTestAuthority('example.org').bundle
+  expect(judged(peer, start + 61)).toBe('orders')
+})
+
+it('does not remember that there was no bundle', () => {
   bundle = undefined
   expect(() => verified(peer, start)).toThrow('there is no bundle')
   bundle = example.bundle

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { parseJwt } from '@countersign/tokens'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { signJwtSvid } from '../certificate-authorities/sign-jwt-svid.ts'
 import { checkKeyCertificate } from '../clients/key-resource.ts'
 import { updateClient } from '../clients/manage-clients.ts'
 import { addClientKey } from '../clients/manage-keys.ts'
@@ -77,11 +79,39 @@ describe('tls_client_auth', () => {
     expectRefused(await server.postTls('/oauth/token', form, own()))
     await patch({ disabled: false })
     expect((await server.postTls('/oauth/token', form, own())).status).toBe(200)
+    await patch({ auth_methods: ['tls_client_auth'] })
+    expect((await server.postTls('/oauth/token', form, own())).status).toBe(200)
+    await patch({ auth_methods: null, tls_client_auth: null })
+    expectRefused(await server.postTls('/oauth/token', form, own()))
+  })
+
+  it('refuses a certificate that is revoked', async () => {
+    await patch({ tls_client_auth: { san_dns: 'orders.example.org' } })
+    const shown = own()
+    const serial = new X509Certificate(shown.cert).serialNumber.toLowerCase()
+    await end({ serial, expiresAt: server.authority.now() + 60 })
+    expectRefused(await server.postTls('/oauth/token', form, shown))
+    expect((await server.postTls('/oauth/token', form, own())).status).toBe(200)
   })
 
   it('leaves clients with a secret alone, who may come to the same listener', async () => {
-    const answer = await server.postTls('/oauth/token', { ...form, client_secret: secret }, own())
-    expect([answer.status, claimsOf(answer).cnf]).toEqual([200, undefined])
+    const basic = { authorization: `Basic ${Buffer.from(`orders:${secret}`).toString('base64')}` }
+    for (const answer of [
+      await server.postTls('/oauth/token', { ...form, client_secret: secret }, own()),
+      await server.postTls('/oauth/token', form, own(), basic),
+    ]) {
+      expect([answer.status, claimsOf(answer).cnf]).toEqual([200, undefined])
+    }
+  })
+
+  it('does not stand in for an assertion that is missing or wrong beside it', async () => {
+    await patch({ tls_client_auth: { san_dns: 'orders.example.org' } })
+    const type = { client_assertion_type: spiffeAssertionType }
+    const missing = await server.postTls('/oauth/token', { ...form, ...type }, own())
+    expect([missing.status, missing.json.error]).toEqual([400, 'invalid_request'])
+    expectRefused(await server.postTls('/oauth/token', { ...form, ...type, client_assertion: 'a.b.c' }, own()))
+    const untyped = await server.postTls('/oauth/token', { ...form, client_assertion: 'a.b.c' }, own())
+    expect([untyped.status, untyped.json.error]).toEqual([400, 'invalid_request'])
   })
 })
 
@@ -161,6 +191,28 @@ describe('spiffe_jwt', () => {
     expectRefused(await post(createTestAuthority('other.org').jwtSvid('/orders', [server.issuer])))
     expectRefused(await post('no.jwt.atall'))
     expect((await post(server.jwtSvid('/orders', [server.issuer]).token)).status).toBe(200)
+  })
+
+  it('refuses one that has ended by time, however little ago, and one that is too long to be looked at', async () => {
+    await patch({ spiffe_ids: ['spiffe://example.org/orders'] })
+    const { ca } = server.authority.workloadIdentity!
+    const order = { id: 'spiffe://example.org/orders', audience: [server.issuer], ttlSeconds: 60, jti: 'a' }
+    const now = server.authority.now()
+    expect((await post(signJwtSvid(ca, { ...order, now: now - 10 }).token)).status).toBe(200)
+    expectRefused(await post(signJwtSvid(ca, { ...order, now: now - 61 }).token))
+    expectRefused(await post(signJwtSvid(ca, { ...order, jti: 'a'.repeat(8192), now }).token))
+  })
+
+  it('is refused like any other for a client that is not there, disabled, or may not use it', async () => {
+    await patch({ spiffe_ids: ['spiffe://example.org/orders'] })
+    const { token } = server.jwtSvid('/orders', [server.issuer])
+    expectRefused(await post(token, { client_id: 'nobody' }))
+    await patch({ disabled: true })
+    expectRefused(await post(token))
+    await patch({ disabled: false, auth_methods: ['spiffe_x509'] })
+    expectRefused(await post(token))
+    await patch({ auth_methods: ['spiffe_jwt'] })
+    expect((await post(token)).status).toBe(200)
   })
 
   it('refuses one whose workload has ended', async () => {

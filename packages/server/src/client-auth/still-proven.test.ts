@@ -3,9 +3,14 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type GeneratedKey, generateSigningKey, signClientAssertion } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { updateClient } from '../clients/manage-clients.ts'
+import type { ClientRecord } from '../clients/client.ts'
+import { deleteClient, updateClient } from '../clients/manage-clients.ts'
 import { removeGrant } from '../clients/manage-grants.ts'
 import { startTestServer, type TestServer, testAudience } from '../server.fixture.ts'
+import { type AuthenticatedClient, ClientAuthFailure } from './client-auth-method.ts'
+import { stillProven } from './still-proven.ts'
+
+const publishedAt = 'https://keys.example/a'
 
 let server: TestServer
 let keyServer: Server
@@ -54,6 +59,8 @@ const change = (id: string, patch: Parameters<typeof updateClient>[1]) => () =>
 it('gives a token to a client whose keys were waited for', async () => {
   expect((await askMeanwhile('svc-patient', async () => {})).status).toBe(200)
   expect((await askMeanwhile('svc-renamed', change('svc-renamed', { name: 'New name' }))).status).toBe(200)
+  const limited = change('svc-limited', { auth_methods: ['private_key_jwt'] })
+  expect((await askMeanwhile('svc-limited', limited)).status).toBe(200)
 })
 
 it.each([
@@ -66,9 +73,37 @@ it.each([
   expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
 })
 
+it('gives none to a client that was deleted while its keys were waited for', async () => {
+  const answer = await askMeanwhile('svc-gone', () => deleteClient('svc-gone', server.authority, {}))
+  expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
+})
+
 it('gives nothing for a grant that was taken away meanwhile', async () => {
   const answer = await askMeanwhile('svc-stripped', () =>
     removeGrant('svc-stripped', testAudience, server.authority, {}),
   )
   expect([answer.status, answer.json.error]).toEqual([400, 'invalid_target'])
+})
+
+it.each<[string, Partial<AuthenticatedClient>, Partial<ClientRecord>, boolean]>([
+  ['a secret that is still there', { credentialId: 'secret' }, { secrets: [{ id: 'secret' }] as never }, true],
+  ['a secret that was removed', { credentialId: 'secret' }, {}, false],
+  ['a key that was removed, though there is a jwks_uri', { credentialId: 'key' }, { jwksUri: publishedAt }, false],
+  ['a key of the same jwks_uri', { credentialId: 'jwks_uri#a' }, { jwksUri: publishedAt }, true],
+  ['a key of another jwks_uri', { credentialId: 'jwks_uri#a' }, { jwksUri: 'https://keys.example/b' }, false],
+  ['a name that it still has', { credentialId: 'name', isHeldBy: () => true }, {}, true],
+  [
+    'a name that it has lost',
+    { credentialId: 'secret', isHeldBy: () => false },
+    { secrets: [{ id: 'secret' }] as never },
+    false,
+  ],
+])('judges %s', async (_credential, authenticated, now, isProven) => {
+  const before = { id: 'svc', disabled: false, secrets: [], keys: [], jwksUri: publishedAt } as unknown as ClientRecord
+  const proven = stillProven(
+    { client: before, method: 'any', credentialId: '', ...authenticated },
+    { findClient: () => ({ ...before, jwksUri: undefined, ...now }) },
+  )
+  if (isProven) expect((await proven).client).not.toBe(before)
+  else await expect(proven).rejects.toThrow(ClientAuthFailure)
 })

@@ -124,6 +124,12 @@ describe('k8s_psat refuses', () => {
     ['a token of the service account of another namespace', change({ username: 'system:serviceaccount:evil:agent' })],
     ['a token of a person', change({ username: 'admin' })],
     ['a token of a node', change({ username: 'system:node:worker-1' })],
+    [
+      'a user with the name of a service account, of no cluster',
+      change({ username: 'oidc:serviceaccount:countersign:agent' }),
+    ],
+    ['a system user of another kind', change({ username: 'system:node:countersign:agent' })],
+    ['a namespace that leads elsewhere', change({ username: 'system:serviceaccount:../x:agent' })],
     ['a name with a part too many', change({ username: 'system:serviceaccount:countersign:agent:x' })],
     ['a token of a secret, which is bound to no pod', change({ extra: undefined })],
     ['a token without the pod’s uid', change({ extra: without('authentication.kubernetes.io/pod-uid') })],

@@ -7,8 +7,7 @@ export async function withCure<Result>(path: string, clientId: string, answer: P
     return await answer
   } catch (error) {
     if (!(error instanceof ServerRefusal) || error.message.includes('countersign ')) throw error
-    const cure =
-      error.reason === 'insufficient_scope' ? grantCommand(error.message, clientId) : cureFor(path, error.status)
+    const cure = cureFor(error, path, clientId)
     throw cure === undefined
       ? error
       : new ServerRefusal(`${error.message}; ${cure}`, error.status, error.reason ?? 'unknown')
@@ -22,7 +21,9 @@ function grantCommand(message: string, clientId: string): string {
   return `let someone who holds it grant it with: countersign client grant ${clientId} --api ${adminAudience} ${options}`
 }
 
-function cureFor(path: string, status: number): string | undefined {
+function cureFor({ status, reason, message }: ServerRefusal, path: string, clientId: string): string | undefined {
+  if (reason === 'insufficient_scope') return grantCommand(message, clientId)
+  if (reason === 'no_trust_domain') return undefined // It says what to do itself.
   const [noun = '', id, part] = path.split('/').slice(1)
   if (status === 404)
     return `see what there is with: ${listCommand(noun, part === undefined ? undefined : decodeURIComponent(id!), part)}`

@@ -84,7 +84,7 @@ it('says of a process that is gone, and of an agent that is not there, what to d
   expect(gone.stderr).toMatch(/^error: the agent at .* says: there is no such process/)
   const nobody = await run(`workload explain 1 --agent ${folder}/nobody.sock`)
   expect(nobody.stderr).toBe(
-    `error: no agent listens at ${folder}/nobody.sock; name the socket of the agent with --agent SOCKET\n`,
+    `error: no agent listens at ${folder}/nobody.sock; is it running? If so, name the admin socket of the agent with --agent SOCKET\n`,
   )
 })
 
@@ -95,6 +95,24 @@ it('says of a socket that is not there what is wrong with it, in one sentence', 
     `error: no answer from the Workload API at unix:${folder}/none.sock: there is no such socket; ` +
       'is the agent running, and is this the socket that it serves?\n',
   )
+})
+
+it('says nothing on stderr to a user who is not root', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'countersign-agent-'))
+  const words = [...nodeFlags, main, 'dev', '--with-agent', '--port', String(await freePort()), '--data-dir', own]
+  // What root may and others may not; as another user the sources might not be readable.
+  const unprivileged = process.getuid!() === 0 ? ['setpriv', '--bounding-set=-sys_ptrace'] : []
+  const [command = '', ...args] = [...unprivileged, process.execPath, ...words]
+  const started = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  started.stderr.on('data', (text) => {
+    said += text
+  })
+  for await (const line of createInterface({ input: started.stdout })) if (line.startsWith('Ctrl-C')) break
+  started.kill('SIGTERM')
+  await once(started, 'exit')
+  await rm(own, { recursive: true })
+  expect(said).toBe('')
 })
 
 it('is the same node with the same entry after a restart', async () => {

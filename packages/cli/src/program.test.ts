@@ -100,6 +100,7 @@ describe('wrong use', () => {
     [['client', 'get'], 'missing required argument "client"'],
     [['client', 'get', 'a', 'b'], 'too many arguments'],
     [['client', 'key', 'add', 'a'], 'exactly one of --jwk FILE, --jwks-url URL, --generate FILE'],
+    [['api', 'create', '--audiance', 'https://a.example'], 'did you mean --audience?'],
     [['service', 'register', 'order'], 'required option "--jwk <file>" not specified'],
     [['workload', 'create', '--spiffe-id', 'spiffe://a/b'], 'required option "--parent-id <id>" not specified'],
     [['workload', 'update', 'e'], 'there is nothing to change'],

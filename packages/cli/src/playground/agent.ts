@@ -66,7 +66,8 @@ export async function startAgent(
     trustFoldersAboveSockets: true,
     adminSocket: join(directory, 'agent-admin.sock'),
     attestors: [createUnixAttestor()],
-    log: logger,
+    // Its warnings are for who runs an agent of a whole machine: this one serves its own user.
+    log: logger.child({}, { level: process.env.COUNTERSIGN_LOG_LEVEL ?? 'error' }),
   })
   await agent.start()
   await agent.ready

@@ -16,7 +16,7 @@ export async function askAgent<Answer>(socket: string | undefined, path: string)
     '',
   )
   const { status, text } = await get(socketPath, path).catch((error: NodeJS.ErrnoException) => {
-    throw new CliError(`${faultOf(socketPath, error)}; name the socket of the agent with --agent SOCKET`)
+    throw new CliError(faultOf(socketPath, error))
   })
   const answer = parse(text)
   if (status === 200 && answer !== undefined) return answer as Answer
@@ -43,11 +43,13 @@ function get(socketPath: string, path: string): Promise<{ status: number; text: 
 }
 
 function faultOf(socketPath: string, error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return `no agent listens at ${socketPath}`
+  const nameIt = 'name the admin socket of the agent with --agent SOCKET'
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+    return `no agent listens at ${socketPath}; is it running? If so, ${nameIt}`
   if (error.code === 'EACCES')
-    return `you may not ask the agent at ${socketPath}: only root and the agent's own user may`
-  if (error.code?.startsWith('HPE_')) return `what listens at ${socketPath} is not an agent's admin socket`
-  return `the agent at ${socketPath} could not be asked: ${error.message}`
+    return `you may not ask the agent at ${socketPath}; run this as root, or as the user that the agent runs as`
+  if (error.code?.startsWith('HPE_')) return `what listens at ${socketPath} is not an agent's admin socket; ${nameIt}`
+  return `the agent at ${socketPath} could not be asked: ${error.message}; is it running?`
 }
 
 function parse(text: string): unknown {

@@ -17,6 +17,8 @@ export default defineConfig({
     // Far above what any test needs, so that a busy machine fails none.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // What is waited for comes soon; on a busy machine not always within the one second of the default.
+    expect: { poll: { timeout: 20_000 } },
     slowTestThreshold: 5_000,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
   },

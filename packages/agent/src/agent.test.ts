@@ -238,7 +238,7 @@ describe('rotation', () => {
   it('sends a new SVID with a new key on the open stream before the old one ends', async () => {
     const server = await testServer()
     server.entries = [fakeEntry('/web', [me])]
-    server.lifetimes.x509 = 5
+    server.lifetimes.x509 = 8
     const { agent, socket } = testAgent(server)
     await agent.start()
     const client = openWorkloadClient(socket)

@@ -9,7 +9,7 @@ import { verifyX509Svid } from '@countersign/spiffe'
 import { createX509Source, type X509Source } from '@countersign/spiffe/workload-api'
 import { createClientSecret } from '@countersign/tokens'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { describePostgres, type FreshDatabase, freshDatabase } from '../../server/src/storage/stores.fixture.ts'
 import { main, nodeFlags, runCli } from './cli.fixture.ts'
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { launcher } from './cli.fixture.ts'
 
 /** The Node that runs the tests, and an older one where the machine has it. */

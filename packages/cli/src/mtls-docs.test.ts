@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { main, nodeFlags } from './cli.fixture.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { configJsonSchema } from '@countersign/server'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { main, nodeFlags } from './cli.fixture.ts'
 import { createProgram } from './program.ts'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { withoutKafka } from '../../client/src/kafka/kafka.fixture.ts'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { main, nodeFlags } from './cli.fixture.ts'
 
 const asOrder = 'export SERVICE_SHORT_NAME=order SERVICE_SECRET_KEY_FILE=order.pem'

@@ -35,8 +35,7 @@ function client(options: Partial<ClientOptions> = {}) {
 
 /** Lets what runs in the background come to an end. */
 async function settled(condition: () => boolean): Promise<void> {
-  for (let round = 0; round < 500 && !condition(); round++) await new Promise((resolve) => setTimeout(resolve, 2))
-  expect(condition()).toBe(true)
+  await expect.poll(condition, { interval: 2 }).toBe(true)
 }
 
 describe('getting a token', () => {

@@ -89,7 +89,7 @@ describe('trying again', () => {
 
   it('ends one attempt that hangs and tries again', async () => {
     server.answer = ({ count }) => (count === 1 ? { hangs: true } : issued(count))
-    const token = await client({ clientSecret: 'secret-1', attemptTimeoutMilliseconds: 100 }).token()
+    const token = await client({ clientSecret: 'secret-1', attemptTimeoutMilliseconds: 1_000 }).token()
     expect(token.accessToken).toBe('token-2')
   })
 
@@ -98,7 +98,7 @@ describe('trying again', () => {
     const one = createClient({ issuer: server.issuer, clientId: 'svc-a', clientSecret: 'x', timeoutMilliseconds: 300 })
     const start = performance.now()
     expect(await failureOf(one.token())).toMatchObject({ code: 'timed_out' })
-    expect(performance.now() - start).toBeLessThan(2_000)
+    expect(performance.now() - start).toBeLessThan(5_000)
   })
 
   it('never spends more than the time it has on waiting', async () => {

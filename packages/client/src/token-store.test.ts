@@ -75,8 +75,7 @@ describe('a token store', () => {
     await client({ store }).token()
     expect(server.requests).toHaveLength(2)
     await one.token()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    expect((await one.token()).accessToken).toBe('token-2')
+    await expect.poll(async () => (await one.token()).accessToken).toBe('token-2')
     expect(server.requests).toHaveLength(2)
   })
 
@@ -134,7 +133,7 @@ describe('a token store', () => {
     const one = client({ store: { get: never, set: never, delete: never } })
     const start = performance.now()
     expect((await one.token()).accessToken).toBe('token-1')
-    expect(performance.now() - start).toBeLessThan(2_000)
+    expect(performance.now() - start).toBeLessThan(10_000)
     expect((await one.token()).accessToken).toBe('token-1')
   })
 

@@ -206,10 +206,10 @@ describe('a guard refuses a token', () => {
   it('with ten thousand levels, or ten megabytes (18)', async () => {
     const deep = `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`
     expect(await reasonFor(forge({ alg: 'ES256', typ: 'at+jwt', kid: issuer.kid }, deep))).toBe('malformed_token')
-    const started = performance.now()
+    const before = process.cpuUsage()
     expect(await reasonFor('a'.repeat(10_000_000))).toBe('malformed_token')
     expect(await reasonFor(`${'a.'.repeat(5_000_000)}a`)).toBe('malformed_token')
-    expect(performance.now() - started).toBeLessThan(2_000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2_000)
   })
 
   it('every time in a row, with no memory from one look to the next (20)', async () => {

@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { get } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { expect, it } from 'vitest'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { startIssuer } from './issuer.fixture.ts'
-import { closing, listening } from './listening.fixture.ts'
 import { credentialOf, plainCredential } from './mtls/tls-calls.fixture.ts'
 import { startSenders } from './service-token/senders.fixture.ts'
 
@@ -92,11 +91,4 @@ async function run(program: string, server: string, environment: Record<string, 
       await rm(file)
     },
   }
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer()
-  const { port } = new URL(await listening(server))
-  await closing(server)
-  return port
 }

@@ -52,14 +52,14 @@ describe.skipIf(withoutOwnRedis)('createRedisRateLimiter, when Redis is in troub
     for (let call = 0; call < 3; call += 1) {
       await expect(limiter.take(limit, 'a')).rejects.toMatchObject({ name: 'LimitsError', code: 'store_unavailable' })
     }
-    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
   })
 
   it('throws when Redis hangs', async () => {
     await using redis = await startOwnRedis()
     const limiter = createRedisRateLimiter({ client: redis.client, timeoutMilliseconds: 200 })
     const other = await redis.connect()
-    await other.sendCommand(['CLIENT', 'PAUSE', '1000', 'ALL'])
+    await other.sendCommand(['CLIENT', 'PAUSE', '60000', 'ALL'])
     await expect(limiter.take(limit, 'a')).rejects.toMatchObject({ code: 'store_unavailable' })
   })
 

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from 'redis'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 
 const given = process.env.COUNTERSIGN_TEST_REDIS_URL
 const program = process.env.COUNTERSIGN_TEST_REDIS_PROGRAM ?? 'redis-server'
@@ -79,14 +79,6 @@ function ended(server: ChildProcess): Promise<void> {
     server.once('exit', () => resolve())
     server.kill('SIGKILL')
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
-  const { port } = server.address() as AddressInfo
-  await new Promise((closed) => server.close(closed))
-  return port
 }
 
 function missing(available: boolean, cure: string): boolean {

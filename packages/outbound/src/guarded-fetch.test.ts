@@ -277,8 +277,9 @@ describe('guardedFetch', () => {
         })
         if (request.url === '/large') response.write(Buffer.alloc(100_000))
       })
-      expect(await refusal(`${server.url}/slow`, soon)).toMatchObject({ code: 'timed_out' })
-      expect(await refusal(`${server.url}/large`, soon)).toMatchObject({ code: 'too_large' })
+      const later = { ...local, timeoutMilliseconds: 1_000 }
+      expect(await refusal(`${server.url}/slow`, later)).toMatchObject({ code: 'timed_out' })
+      expect(await refusal(`${server.url}/large`, local)).toMatchObject({ code: 'too_large' })
       await expect.poll(() => closed).toBe(2)
     })
 
@@ -289,7 +290,7 @@ describe('guardedFetch', () => {
       })
       const startedAt = performance.now()
       expect(await refusal(server.url, soon)).toMatchObject({ code: 'timed_out' })
-      expect(performance.now() - startedAt).toBeLessThan(2_000)
+      expect(performance.now() - startedAt).toBeLessThan(10_000)
     })
 
     it('ends for a server that sends nothing but interim answers', async () => {

@@ -41,7 +41,8 @@ async function startIssuer(handler: RequestListener, options: Partial<JwksSource
 }
 
 const asking = (key: GeneratedKey) => ({ kid: key.kid, alg: 'ES256' })
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50))
+/** Until an answer that is on its way has been read. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 200))
 
 describe('createJwksSource', () => {
   it('finds a key by its kid, later without waiting', async () => {
@@ -188,6 +189,7 @@ describe('createJwksSource', () => {
     })
     for (let round = 0; round < 3; round += 1) {
       expect((await issuer.source.keyFor(asking(first)))?.kid).toBe(first.kid)
+      await expect.poll(() => issuer.server.requests.length).toBe(round + 1)
       await settled()
       issuer.pass(2_000)
     }
@@ -202,8 +204,7 @@ describe('createJwksSource', () => {
     await issuer.source.keyFor(asking(first))
     issuer.pass(31)
     issuer.source.keyForSync(asking(first))
-    await settled()
-    expect(issuer.server.requests).toHaveLength(2)
+    await expect.poll(() => issuer.server.requests.length).toBe(2)
   })
 
   it('never gives out a revoked key again, from a stale copy or a new one', async () => {
@@ -215,8 +216,8 @@ describe('createJwksSource', () => {
     expect((await issuer.source.keys()).map((key) => key.kid)).toEqual([second.kid])
     issuer.pass(400)
     issuer.source.keyForSync(asking(second))
+    await expect.poll(() => issuer.server.requests.length).toBe(2)
     await settled()
-    expect(issuer.server.requests).toHaveLength(2)
     expect(await issuer.source.keyFor(asking(first))).toBeUndefined()
     expect(issuer.source.keyForSync({ alg: 'ES256' })?.kid).toBe(second.kid)
     issuer.source.drop(second.kid)

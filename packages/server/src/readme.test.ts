@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { freePort } from './free-port.fixture.ts'
 import { generateMasterKey } from './sealing/master-key.ts'
-import { freePort } from './server.fixture.ts'
 
 it('the example of the README runs a server, and SIGTERM ends it', async () => {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')

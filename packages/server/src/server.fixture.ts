@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMemoryRateLimiter } from '@countersign/limits'
@@ -10,6 +9,7 @@ import { type Authority, type AuthoritySettings, openAuthority } from './authori
 import { createClient } from './clients/manage-clients.ts'
 import { setGrant } from './clients/manage-grants.ts'
 import { addClientSecret } from './clients/manage-secrets.ts'
+import { freePort } from './free-port.fixture.ts'
 import { type AppOptions, buildApp } from './http/app.ts'
 import { createMasterKey, generateMasterKey } from './sealing/master-key.ts'
 
@@ -160,14 +160,6 @@ export async function readAnswer(response: Response): Promise<Answer> {
 
 export function basic({ id, secret }: Pick<TestClient, 'id' | 'secret'>): string {
   return `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString('base64')}`
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
-  const { port } = probe.address() as { port: number }
-  await new Promise((resolve) => probe.close(resolve))
-  return port
 }
 
 async function existingApi({ store }: Authority): Promise<string | undefined> {

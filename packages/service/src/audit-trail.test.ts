@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@countersign/client'
 import { expect, it } from 'vitest'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { createAuditTrail } from './audit-trail.ts'
 import { createWorld, logLines } from './world.fixture.ts'
 

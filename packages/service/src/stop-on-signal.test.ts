@@ -8,7 +8,10 @@ const document = '{"businessApis":[{"name":"wait","authOptions":{"loginRequired"
 async function program(more = '') {
   const code = `
     import { createService } from '@countersign/service'
-    const pause = () => new Promise((resolve) => setTimeout(resolve, 500, { waited: true }))
+    const pause = () => {
+      console.log('WAITING')
+      return new Promise((resolve) => setTimeout(resolve, 500, { waited: true }))
+    }
     const service = await createService(${JSON.stringify(document)}, { handlers: { wait: pause } })
     await service.start()
     setInterval(() => {}, 60_000)
@@ -23,13 +26,14 @@ async function program(more = '') {
   let output = ''
   child.stdout.on('data', (text) => (output += text))
   await expect.poll(() => output, { timeout: 30_000 }).toContain('READY ')
-  return { child, url: /READY (\S+)/.exec(output)![1]!, ended: once(child, 'exit') }
+  const isWaiting = () => expect.poll(() => output).toContain('WAITING')
+  return { child, url: /READY (\S+)/.exec(output)![1]!, isWaiting, ended: once(child, 'exit') }
 }
 
 it.each(['SIGTERM', 'SIGINT'] as const)('%s lets the call in flight end, then ends the program', async (signal) => {
-  const { child, url, ended } = await program()
+  const { child, url, isWaiting, ended } = await program()
   const answer = fetch(`${url}/wait`, { method: 'POST' })
-  await new Promise((resolve) => setTimeout(resolve, 200))
+  await isWaiting()
   child.kill(signal)
   expect(await (await answer).json()).toEqual({ waited: true })
   expect(await ended).toEqual([0, null])

@@ -65,9 +65,10 @@ describe('a service that stops', () => {
     kept.on('data', (chunk) => (got += chunk))
     const pending = fetch(`${service.url}/wait`, { method: 'POST' })
     // Half a request: this connection is not idle, and so it is not closed.
-    kept.write(`GET /readyz HTTP/1.1\r\nHost: ${host}\r\n`)
+    await new Promise((written) => kept.write(`GET /readyz HTTP/1.1\r\nHost: ${host}\r\n`, written))
     await entered.promise
-    await new Promise((done) => setTimeout(done, 100))
+    // Who is answered on another connection shows that what came before on this one was read.
+    await (await fetch(`${service.url}/healthz`)).text()
     const stopped = service.stop()
     kept.write('\r\n')
     await expect.poll(() => got).toContain('503 Service Unavailable')

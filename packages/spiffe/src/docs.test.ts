@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { createTestAuthority, type FakeWorkloadApi, startFakeWorkloadApi } from '@countersign/spiffe/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { listen } from './tls/test-source.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 
 const page = readFileSync(new URL('../../../docs/workload-api.md', import.meta.url), 'utf8')
 const authority = createTestAuthority('shop.example')
@@ -85,11 +84,4 @@ function launch(name: string, agent: FakeWorkloadApi, port: number): ChildProces
   })
   running.push(child)
   return child
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

@@ -159,7 +159,8 @@ describe('the unix attestor', () => {
     const { workload } = await running(program)
     const begin = performance.now()
     const { values } = await attest(workload)
-    expect(performance.now() - begin).toBeLessThan(1000)
+    // Reading it would take an hour.
+    expect(performance.now() - begin).toBeLessThan(20_000)
     expect(values.join()).not.toContain('sha256')
   })
 
@@ -220,7 +221,7 @@ describe('the unix attestor', () => {
   )
 
   it('gives no selector at all to a process that changes its program while it is looked at', async () => {
-    const { child, socket } = await callers.connected({ code: `process.execve('/bin/sleep', ['sleep', '5'])` })
+    const { child, socket } = await callers.connected({ code: `process.execve('/bin/sleep', ['sleep', '60'])` })
     const peer = peerOf(socket)
     const slow: WorkloadAttestor = {
       name: 'slow',

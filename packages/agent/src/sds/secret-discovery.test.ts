@@ -121,7 +121,7 @@ describe('SDS', () => {
 
   it('pushes a rotated certificate before the old one ends, and nothing while nothing changes', async () => {
     const { client, server } = await running([])
-    server.lifetimes.x509 = 4
+    server.lifetimes.x509 = 8
     server.entries = [fakeEntry('/a', [me])]
     const before = server.count('syncAuthorizedEntries')
     await until(() => server.count('syncAuthorizedEntries') > before + 1)

@@ -150,6 +150,7 @@ describe('a policy', () => {
     const before = server.count('syncAuthorizedEntries')
     await until(() => server.count('syncAuthorizedEntries') > before + 1)
     for (let time = 0; time < 5; time++) await fetchX509(socket).catch(() => {})
+    await until(() => server.refused.length > 0)
     await settled(500)
     expect(server.refused.flatMap(({ workloads }) => workloads)).toHaveLength(1)
   })

@@ -9,6 +9,9 @@ import { createClock } from '../fake-server.fixture.ts'
 import { createServiceSigner, createSignedFetch, type ServiceSignerOptions } from '../index.ts'
 import { newPem, startReceiver, verified } from './receiver.fixture.ts'
 
+/** Milliseconds that a busy machine may take for what comes at once on an idle one. */
+const patience = 20_000
+
 const call = {
   audience: 'inventory-service',
   binding: httpBinding({ method: 'GET', target: '/', content: new Uint8Array() }),
@@ -131,7 +134,7 @@ describe('a key file that is replaced', () => {
     clock.pass(30_000)
     signer.sign(call)
     await write(await newPem())
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old))
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), patience)
     const young = kidOf(signer.sign(call))
     const published = () => signer.jwks().keys.map(({ kid }) => kid)
     expect(published()).toEqual([young, old])
@@ -148,11 +151,11 @@ describe('a key file that is replaced', () => {
     const signer = fromFile({ now: clock.now })
     const [first] = signer.jwks().keys
     await write(await newPem())
-    await vi.waitFor(() => expect(signer.jwks().keys[0]).not.toEqual(first))
+    await vi.waitFor(() => expect(signer.jwks().keys[0]).not.toEqual(first), patience)
     expect(signer.jwks().keys).toHaveLength(1)
     const md5 = kidOf(signer.signMd5('0'.repeat(32)))
     await write(await newPem())
-    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(md5))
+    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(md5), patience)
     clock.pass(909_999)
     expect(signer.jwks().keys[1]!.kid).toBe(md5)
     clock.pass(1)
@@ -165,12 +168,12 @@ describe('a key file that is replaced', () => {
     const signer = fromFile()
     const kid = kidOf(signer.sign(call))
     await write(second)
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(kid))
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(kid), patience)
     await write(first)
-    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).toBe(kid))
+    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).toBe(kid), patience)
     expect(signer.jwks().keys.map((key) => key.kid)).toEqual([kid, expect.not.stringContaining(kid!)])
     await write(await newPem())
-    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(kid))
+    await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(kid), patience)
     expect(signer.jwks().keys.map((key) => key.kid)).toContain(kid)
   })
 
@@ -188,17 +191,17 @@ describe('a key file that is replaced', () => {
     const old = kidOf(signer.sign(call))
     await symlink('..2', join(folder, '..data_tmp'))
     await rename(join(folder, '..data_tmp'), join(folder, '..data'))
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old))
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), patience)
   })
 
-  it('is noticed where it stands behind a link to another folder', { timeout: 10_000 }, async () => {
+  it('is noticed where it stands behind a link to another folder', async () => {
     await mkdir(join(folder, 'far'))
     await writeFile(join(folder, 'far', 'key.pem'), await newPem())
     await symlink('far/key.pem', keyFile())
     const signer = fromFile()
     const old = kidOf(signer.sign(call))
     await writeFile(join(folder, 'far', 'key.pem'), await newPem())
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), { timeout: 8_000 })
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), patience)
   })
 
   const rubbish = 'canary-'.repeat(5)
@@ -217,14 +220,15 @@ describe('a key file that is replaced', () => {
     const signer = fromFile()
     const kid = kidOf(signer.sign(call))
     await spoil()
-    await vi.waitFor(() => expect(warnings).toHaveLength(1), { timeout: 3_000 })
+    await vi.waitFor(() => expect(warnings).toHaveLength(1), patience)
     expect(warnings[0]).toContain(says)
     expect(warnings[0]).toContain('the key that was read before signs on')
-    expect(warnings[0]).not.toMatch(/canary|BEGIN|MC4C|MIG/)
+    // The folder's name is random, and may spell anything.
+    expect(warnings[0]?.replaceAll(folder, '')).not.toMatch(/canary|BEGIN|MC4C|MIG/)
     expect(kidOf(signer.sign(call))).toBe(kid)
     expect(signer.jwks().keys).toHaveLength(1)
     await write(await newPem())
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(kid), { timeout: 3_000 })
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(kid), patience)
     expect(warnings).toHaveLength(1)
   })
 
@@ -232,7 +236,7 @@ describe('a key file that is replaced', () => {
     await write(await newPem())
     fromFile()
     await write(rubbish)
-    await vi.waitFor(() => expect(warnings).toHaveLength(1), { timeout: 3_000 })
+    await vi.waitFor(() => expect(warnings).toHaveLength(1), patience)
     for (const name of ['a', 'b', 'c']) await writeFile(join(folder, name), '')
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     expect(warnings).toHaveLength(1)
@@ -246,7 +250,7 @@ describe('a key file that is replaced', () => {
     await writeFile(keyFile(), pem.slice(0, 50))
     await new Promise((resolve) => setTimeout(resolve, 50))
     await writeFile(keyFile(), pem)
-    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), { timeout: 3_000 })
+    await vi.waitFor(() => expect(kidOf(signer.sign(call))).not.toBe(old), patience)
     expect(warnings).toEqual([])
   })
 
@@ -267,11 +271,11 @@ describe('a key file that is replaced', () => {
     const listen = (warning: Error) => heard.push(warning)
     process.on('warning', listen)
     await write('rubbish')
-    await vi.waitFor(() => expect(heard).toMatchObject([{ code: 'COUNTERSIGN_SERVICE_KEY' }]), { timeout: 3_000 })
+    await vi.waitFor(() => expect(heard).toMatchObject([{ code: 'COUNTERSIGN_SERVICE_KEY' }]), patience)
     process.off('warning', listen)
   })
 
-  it('loses no call while it is replaced again and again', { timeout: 30_000 }, async () => {
+  it('loses no call while it is replaced again and again', async () => {
     await using receiver = await startReceiver()
     await write(await newPem())
     const signer = fromFile()
@@ -296,7 +300,7 @@ describe('a key file that is replaced', () => {
       const before = signer.jwks().keys[0]!.kid
       await write(count % 3 === 1 ? rubbish : await newPem())
       if (count % 3 === 1) await write(await newPem())
-      await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(before), { timeout: 5_000 })
+      await vi.waitFor(() => expect(signer.jwks().keys[0]!.kid).not.toBe(before), patience)
     }
     isRotating = false
     await Promise.all(callers)

@@ -280,10 +280,12 @@ describe('a stream of requests whose token expires', () => {
   })
 
   it('goes on where the service says that it may', async () => {
-    const open = await guardedService(
-      { clientStream: async (call, callback) => callback(null, await Array.fromAsync(call)) },
-      { verifier: createVerifier(now), now, outlivesToken: true },
-    )
+    const got: unknown[] = []
+    const clientStream = async (call: AsyncIterable<unknown>, callback: (error: null, answer: unknown) => void) => {
+      for await (const each of call) got.push(each)
+      callback(null, got)
+    }
+    const open = await guardedService({ clientStream }, { verifier: createVerifier(now), now, outlivesToken: true })
     const { path, requestSerialize, responseDeserialize } = methods.clientStream
     const metadata = withToken(tokenFor({ method: 'clientStream', message: null, now }))
     const answer = await new Promise((resolve) => {
@@ -295,11 +297,14 @@ describe('a stream of requests whose token expires', () => {
         (error, value) => resolve(error ?? value),
       )
       stream.write(1)
-      setTimeout(() => {
-        nowMilliseconds += 3600_000
-        stream.write(2)
-        stream.end()
-      }, 100)
+      void expect
+        .poll(() => got)
+        .toEqual([1])
+        .then(() => {
+          nowMilliseconds += 3600_000
+          stream.write(2)
+          stream.end()
+        })
     })
     expect(answer).toEqual([1, 2])
     open.close()

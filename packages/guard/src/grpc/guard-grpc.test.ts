@@ -181,15 +181,15 @@ describe('a guarded gRPC service', () => {
   })
 
   it('runs no handler for a call that was cancelled while its token was checked', async () => {
-    let proceed = () => {}
+    const checked = Promise.withResolvers<void>()
+    const proceed = Promise.withResolvers<void>()
     let called = false
     const inner = createVerifier()
     const verifier = {
       ...inner,
       async verify(...call: Parameters<typeof inner.verify>) {
-        await new Promise<void>((resolve) => {
-          proceed = resolve
-        })
+        checked.resolve()
+        await proceed.promise
         return inner.verify(...call)
       },
     }
@@ -201,11 +201,12 @@ describe('a guarded gRPC service', () => {
     const metadata = withToken(tokenFor({ message: {} }))
     const ended = new Promise((resolve) => {
       const call = service!.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, metadata, resolve)
-      setTimeout(() => call.cancel(), 50)
+      void checked.promise.then(() => call.cancel())
     })
     expect(await ended).toMatchObject({ code: status.CANCELLED })
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    proceed()
+    // The answer to a later call shows that the service has heard of the end of the first; and again, of what follows.
+    expect((await unary(service.client, {})).error?.code).toBe(status.UNAUTHENTICATED)
+    proceed.resolve()
     expect((await unary(service.client, {})).error?.code).toBe(status.UNAUTHENTICATED)
     expect(called).toBe(false)
   })

@@ -336,8 +336,8 @@ describe('node', () => {
     const origin = await serve(echo(guard))
     const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
     const token = order.forCall(call)
-    socket.write(`POST ${call.target} HTTP/1.1\r\nHost: x\r\nx-m2m-token: ${token}\r\nContent-Length: 7\r\n\r\n{"n"`)
-    setTimeout(() => socket.destroy(), 50)
+    const half = `POST ${call.target} HTTP/1.1\r\nHost: x\r\nx-m2m-token: ${token}\r\nContent-Length: 7\r\n\r\n{"n"`
+    socket.write(half, () => setTimeout(() => socket.destroy(), 50))
     await expect.poll(() => refusals).toEqual(['incomplete_content'])
     expect((await post(origin, call, { 'x-m2m-token': token })).status, 'it was not used up').toBe(200)
   })

@@ -9,8 +9,8 @@ import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { rotateAuthority } from '../certificate-authorities/lifecycle.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { freePort } from '../free-port.fixture.ts'
 import { generateMasterKey } from '../sealing/master-key.ts'
-import { freePort } from '../server.fixture.ts'
 import { type RunningServer, startServer } from './run-server.ts'
 
 let folder: string

@@ -133,7 +133,7 @@ describe.skipIf(!hasOwnRedis)('Redis', () => {
       expect(refused.status).toBe(503)
       expect(refused.json.error).toBe('temporarily_unavailable')
       expect(refused.headers.get('retry-after')).toBe('1')
-      expect(performance.now() - asked).toBeLessThan(2_500)
+      expect(performance.now() - asked).toBeLessThan(10_000)
     }
     expect((await fetch(`${server.url}/.well-known/jwks.json`)).status).toBe(200)
     await redis.start()

@@ -3,6 +3,7 @@ import { parseJwt } from '@countersign/tokens'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { basic, startTestServer, type TestClient, type TestServer, testAudience } from '../server.fixture.ts'
 import { revokeSigningKey } from '../signing-keys/lifecycle.ts'
+import { eventually } from '../storage/services.fixture.ts'
 import { revokeClientTokens } from './revoke.ts'
 
 describe.each(['stream', 'poll'] as const)('a guard that follows the feed by %s', (follow) => {
@@ -42,28 +43,22 @@ describe.each(['stream', 'poll'] as const)('a guard that follows the feed by %s'
     }
   }
 
-  async function refusedWithin(milliseconds: number, token: string) {
-    const end = Date.now() + milliseconds
-    while (await isAccepted(token)) {
-      if (Date.now() > end) throw new Error(`the guard still accepts the token after ${milliseconds} ms`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
+  const refused = (token: string) => eventually(async () => !(await isAccepted(token)))
 
-  it('refuses a token, a client and a key within seconds of their revocation, and nothing else', async () => {
+  it('refuses a token, a client and a key soon after their revocation, and nothing else', async () => {
     const [one, another] = [await server.token(client), await server.token(client)]
     const other = await server.token(await server.addClient('svc-b'))
     for (const token of [one, another, other]) expect(await isAccepted(token)).toBe(true)
 
     await server.post('/oauth/revoke', { token: one }, client)
-    await refusedWithin(3000, one)
+    await refused(one)
     expect(await isAccepted(another)).toBe(true)
 
     await revokeClientTokens(client.id, server.authority, {})
-    await refusedWithin(3000, another)
+    await refused(another)
     expect(await isAccepted(other)).toBe(true)
 
     await revokeSigningKey(parseJwt(other).header.kid as string, server.authority.keys)
-    await refusedWithin(3000, other)
+    await refused(other)
   })
 })

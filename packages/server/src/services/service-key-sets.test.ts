@@ -126,7 +126,7 @@ describe('the key sets in memory', () => {
     const sets = open({ absentMilliseconds: 50 })
     expect(await sets.find('order')).toBeUndefined()
     await register('order')
-    await eventually(async () => await sets.find('order'), 1_000)
+    await eventually(async () => await sets.find('order'))
   })
 
   it('reads anew what a change names, and everything when the feed has lost its place', async () => {

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { arrivalLimit } from './arrival-limit.ts'
 import { typesMethod } from './served-types.ts'
 
-const limitMilliseconds = 150
+const limitMilliseconds = 500
 
 it('ends calls whose request does not arrive in time, and no others', async () => {
   const server = new Server({ interceptors: [arrivalLimit(limitMilliseconds)] })

@@ -192,14 +192,14 @@ describe('verifyCertificateChain refuses', () => {
     const key = root.key
     const mazes = Array.from({ length: 9 }, () => forgeCa('Maze', { key, issuer: { ...forgeCa('Maze', { key }) } }))
     const inMaze = forgeLeaf(mazes[0]!)
-    const start = performance.now()
+    const before = process.cpuUsage()
     expect(
       verdict(
         [inMaze, ...mazes],
         Array.from({ length: 30 }, () => forgeCa('Maze')),
       ),
     ).toMatch('no trusted CA')
-    expect(performance.now() - start).toBeLessThan(2000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000)
   })
 
   it('a chain of which any bit was changed', () => {

@@ -120,10 +120,10 @@ describe('parseJson', () => {
   })
 
   it('takes linear time on texts made to be slow', () => {
-    const started = performance.now()
+    const before = process.cpuUsage()
     refused(`{"a":"${'\\\\'.repeat(400_000)}"}`)
     refused(`[${'"",'.repeat(300_000)}1]`)
     refused(`${'1'.repeat(900_000)}`, { exactIntegers: true })
-    expect(performance.now() - started).toBeLessThan(3000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(3000)
   })
 })

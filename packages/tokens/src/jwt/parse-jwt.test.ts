@@ -121,11 +121,11 @@ describe('parseJwt', () => {
   })
 
   it('refuses 1 MB of key id, 10,000 levels and 10 MB of token before reading them', () => {
-    const started = performance.now()
+    const before = process.cpuUsage()
     expect(refused(compact({ alg: 'ES256', kid: 'k'.repeat(1_000_000) }, claims))).toBe('malformed_token')
     expect(refused(`${'A'.repeat(10_000_000)}.e30.AA`)).toBe('malformed_token')
     expect(refused(compact(header, `{"a":${'['.repeat(3000)}${']'.repeat(3000)}}`))).toBe('malformed_token')
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 
   it('obeys a smaller limit', () => {

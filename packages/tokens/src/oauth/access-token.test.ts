@@ -193,8 +193,8 @@ describe('checkAccessTokenClaims', () => {
 
   it('takes linear time on a scope made to be slow, and says the same twice', () => {
     const scope = `${'a '.repeat(3000)}"`
-    const started = performance.now()
+    const before = process.cpuUsage()
     for (let round = 0; round < 20; round += 1) expect(verdict({ scope })).toBe('invalid_claim/scope')
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 })

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
 import type { ConnectionOptions } from './connection.ts'
-import { parseDuration } from './duration.ts'
+import { secondsOf } from './duration.ts'
 import { parseInstant } from './instant.ts'
 import type { OutputOptions } from './output.ts'
 
@@ -81,7 +81,7 @@ export function countOption(text: string): number {
 
 /** Seconds */
 export function durationOption(text: string): number {
-  return asArgumentError(() => parseDuration(text, 'the duration'))
+  return asArgumentError(() => secondsOf(text, 'the duration'))
 }
 
 /** RFC 3339; a duration counts back from now. */

@@ -1,25 +1,19 @@
+import { parseDuration } from '@countersign/tokens'
 import { wrongUse } from './cli-error.ts'
 
-const unitSeconds: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
-
 /**
- * Whole seconds of a duration as people write it: `45s`, `30m`, `1h`, `90d`, `2w`, `1h30m`; a bare number is seconds.
+ * Whole seconds of a duration that is longer than nothing.
  * @param what names the option or key in the error
  * @throws CliError exit 2
  */
-export function parseDuration(text: string, what: string): number {
-  const parts = /^\d{1,12}$/.test(text) ? [`${text}s`] : text.match(/\d{1,12}[smhdw]/g)
-  if (!parts || parts.join('').replace(/s$/, '') !== text.replace(/s$/, '')) {
-    throw wrongUse(`${what} ${JSON.stringify(text)} is not a duration; write it like 30m, 1h or 90d`)
-  }
-  const seconds = parts.reduce((sum, part) => sum + Number(part.slice(0, -1)) * unitSeconds[part.slice(-1)]!, 0)
-  if (seconds === 0 || !Number.isSafeInteger(seconds)) {
-    throw wrongUse(`${what} ${JSON.stringify(text)} must be longer than nothing; write it like 30m, 1h or 90d`)
-  }
-  return seconds
+export function secondsOf(text: string, what: string): number {
+  const seconds = parseDuration(text)
+  if (seconds) return seconds
+  const fault = seconds === 0 ? 'must be longer than nothing' : 'is not a duration'
+  throw wrongUse(`${what} ${JSON.stringify(text)} ${fault}; write it like 30m, 1h or 90d`)
 }
 
-/** The shortest way to write it that `parseDuration` reads back: 3600 is `1h`, 5400 is `1h30m`. */
+/** The shortest way to write it that `secondsOf` reads back: 3600 is `1h`, 5400 is `1h30m`. */
 export function formatDuration(seconds: number): string {
   let left = Math.max(0, Math.round(seconds))
   if (left === 0) return '0s'

@@ -1,5 +1,5 @@
 import { wrongUse } from './cli-error.ts'
-import { parseDuration } from './duration.ts'
+import { secondsOf } from './duration.ts'
 
 const rfc3339 = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/i
 
@@ -15,7 +15,7 @@ export function parseInstant(
   nowMilliseconds = Date.now(),
 ): string {
   if (/^(\d+[smhdw])+$/.test(text)) {
-    const milliseconds = parseDuration(text, option) * 1000
+    const milliseconds = secondsOf(text, option) * 1000
     return new Date(nowMilliseconds + (of === 'past' ? -milliseconds : milliseconds)).toISOString()
   }
   const time = rfc3339.test(text) ? Date.parse(text) : Number.NaN

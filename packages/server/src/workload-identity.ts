@@ -1,8 +1,8 @@
 import type { AuditLog } from './audit/log.ts'
 import type { AuthorityContext } from './certificate-authorities/authority-context.ts'
-import type { CaAuthority } from './certificate-authorities/certificate-authority.ts'
 import { type IssuanceIds, issuanceId } from './certificate-authorities/issuance-id.ts'
 import { openCertificateAuthorities } from './certificate-authorities/open-certificate-authorities.ts'
+import type { TrustDomainAuthority } from './certificate-authorities/trust-domain-authority.ts'
 import type { UpstreamFiles } from './certificate-authorities/upstream-ca.ts'
 import { Problem } from './http/problem.ts'
 import type { NodeAttestor } from './nodes/node-attestor.ts'
@@ -48,7 +48,7 @@ export interface WorkloadIdentity {
   readonly withheld: WithheldEntries
   readonly nodes: NodeRegistry
   readonly nodeAttestors: readonly NodeAttestor[]
-  readonly ca: CaAuthority
+  readonly ca: TrustDomainAuthority
   /** What the life of the authorities depends on, for who changes it */
   readonly authorities: AuthorityContext
   /** Bundles of other trust domains */

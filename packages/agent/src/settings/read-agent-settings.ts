@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { parseTrustDomain } from '@countersign/spiffe'
+import { parseDuration } from '@countersign/tokens'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import { type AgentOptions, defaultSocket } from '../agent-options.ts'
 import { createDockerAttestor } from '../attestors/docker.ts'
@@ -231,7 +232,7 @@ class Settings {
 
   number(name: string, least: number, most: number): number | undefined {
     const text = this.text(name)
-    const value = text === undefined ? undefined : (seconds(text) ?? Number(text))
+    const value = text === undefined ? undefined : (parseDuration(text) ?? Number(text))
     if (value === undefined || Number.isNaN(value)) return undefined
     if (value >= least && value <= most) return value
     this.problem(name, `must be from ${least} to ${most}`)
@@ -284,7 +285,7 @@ function complaintAbout(value: unknown, kind: SettingKind): string | undefined {
     case 'path':
       return isAbsolute(text) ? undefined : 'must be a path from the root, like /etc/countersign/bundle.pem'
     case 'duration':
-      return seconds(text) === undefined ? 'must be a duration, like 5s or 1m' : undefined
+      return parseDuration(text) === undefined ? 'must be a duration, like 5s or 1m' : undefined
     case 'count':
       return /^\d{1,12}$/.test(text) ? undefined : 'must be a whole number'
     case 'switch':
@@ -292,10 +293,4 @@ function complaintAbout(value: unknown, kind: SettingKind): string | undefined {
     default:
       return text === '' ? 'is empty' : undefined
   }
-}
-
-function seconds(text: string): number | undefined {
-  const [, count, unit] = /^(\d{1,9})(s|m|h)$/.exec(text) ?? []
-  if (count === undefined) return undefined
-  return Number(count) * ({ s: 1, m: 60, h: 3600 }[unit as 's' | 'm' | 'h'] ?? 1)
 }

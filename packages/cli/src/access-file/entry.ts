@@ -1,4 +1,4 @@
-import { formatDuration, parseDuration } from '../duration.ts'
+import { formatDuration, secondsOf } from '../duration.ts'
 import { formatInstant } from '../instant.ts'
 import type { Entry, EntryPolicy } from '../resources.ts'
 import type { Path } from './places.ts'
@@ -115,7 +115,7 @@ function readTime(value: unknown, path: Path, reader: Reader): string | null {
 function readSeconds(value: unknown, path: Path, reader: Reader): number | undefined {
   if (value === undefined || value === null || value === 0) return undefined
   try {
-    return parseDuration(String(value), String(path.at(-1)))
+    return secondsOf(String(value), String(path.at(-1)))
   } catch (error) {
     reader.fault(path, (error as Error).message)
     return undefined

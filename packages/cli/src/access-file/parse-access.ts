@@ -1,6 +1,6 @@
 import { LineCounter, parseDocument } from 'yaml'
 import { CliError } from '../cli-error.ts'
-import { parseDuration } from '../duration.ts'
+import { secondsOf } from '../duration.ts'
 import {
   type Access,
   defaultApi,
@@ -165,7 +165,7 @@ function readGrants(value: unknown, path: Path, reader: Reader): WantedGrant[] {
 function readDuration(value: unknown, path: Path, reader: Reader): number | undefined {
   if (value === undefined || value === null) return undefined
   try {
-    return parseDuration(String(value), 'token_ttl')
+    return secondsOf(String(value), 'token_ttl')
   } catch (error) {
     reader.fault(path, (error as Error).message)
     return undefined

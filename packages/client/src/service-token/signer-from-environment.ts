@@ -1,3 +1,4 @@
+import { parseDuration } from '@countersign/tokens'
 import { ClientError } from '../client-error.ts'
 import type { ServiceSignerOptions } from './service-signer.ts'
 
@@ -33,8 +34,7 @@ export function signerFromEnvironment(
 }
 
 function readLifetime(text: string): number {
-  const [, digits, unit] = /^(\d{1,4})(s|m)?$/.exec(text) ?? []
-  const seconds = Number(digits) * (unit === 'm' ? 60 : 1)
+  const seconds = parseDuration(text) ?? 0
   if (seconds >= 1 && seconds <= 900) return seconds
   throw unusable('M2M_TOKEN_TTL must be 1 to 900 seconds, such as 60 or 5m')
 }

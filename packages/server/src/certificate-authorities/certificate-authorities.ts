@@ -12,9 +12,9 @@ import type { ChangeFeed } from '../storage/change-feed.ts'
 import type { Store } from '../storage/store.ts'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { CaUnavailable } from './ca-unavailable.ts'
-import type { CaAuthority, JwtAuthority, PublishedAuthorities } from './certificate-authority.ts'
 import { openAuthorityKey } from './open-authority-key.ts'
 import { publishedTexts } from './published-authorities.ts'
+import type { JwtAuthority, PublishedAuthorities, TrustDomainAuthority } from './trust-domain-authority.ts'
 
 export interface CertificateAuthoritiesOptions {
   store: Store
@@ -30,7 +30,7 @@ export interface CertificateAuthoritiesOptions {
 type Signing<T> = { readonly id: string; readonly value: T } | { readonly id: string; readonly fault: CaUnavailable }
 
 /** The trust domain's authorities, in memory, as the store has them: who signs now, and what is published. */
-export class CertificateAuthorities implements CaAuthority {
+export class CertificateAuthorities implements TrustDomainAuthority {
   readonly trustDomain: string
   readonly #options: CertificateAuthoritiesOptions
   readonly #listeners = new Set<() => void>()

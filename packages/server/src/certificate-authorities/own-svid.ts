@@ -1,13 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { type CertificateIssuer, formatPemCertificates, serverId } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
-import type { CaAuthority } from './certificate-authority.ts'
 import type { IssuanceIds } from './issuance-id.ts'
 import { backdatedSeconds, signX509Svid } from './sign-x509-svid.ts'
+import type { TrustDomainAuthority } from './trust-domain-authority.ts'
 
 export interface OwnSvidOptions {
   trustDomain: string
-  ca: CaAuthority
+  ca: TrustDomainAuthority
   issuanceIds: IssuanceIds
   lifetimeSeconds: number
   /** In it besides the ID */

@@ -1,6 +1,6 @@
 import { parseSpiffeId, type SpiffeId, signJwtSvid as signJwt } from '@countersign/spiffe'
-import type { CaAuthority } from './certificate-authority.ts'
 import { signedUntil } from './signed-until.ts'
+import type { TrustDomainAuthority } from './trust-domain-authority.ts'
 
 export interface JwtSvidOrder {
   id: SpiffeId | string
@@ -23,7 +23,7 @@ export interface IssuedJwtSvid {
  * Signs a JWT-SVID with the key that is active now; it does not outlive that key.
  * @throws CaUnavailable
  */
-export function signJwtSvid(authority: CaAuthority, order: JwtSvidOrder): IssuedJwtSvid {
+export function signJwtSvid(authority: TrustDomainAuthority, order: JwtSvidOrder): IssuedJwtSvid {
   const { kid, key, expiresAt: keyExpiresAt } = authority.jwtSigner()
   const expiresAt = signedUntil(order.now + order.ttlSeconds, { notAfter: keyExpiresAt }, order.now)
   const { audience, jti, now: issuedAt, issuer } = order

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { SpiffeId } from '@countersign/spiffe'
-import type { CaAuthority } from './certificate-authority.ts'
 import { signedUntil } from './signed-until.ts'
+import type { TrustDomainAuthority } from './trust-domain-authority.ts'
 
 /** A verifier's clock may be behind by this. */
 export const backdatedSeconds = 10
@@ -31,7 +31,7 @@ export interface IssuedX509Svid {
  * Signs an X.509-SVID with the CA that is active now; it does not outlive that CA.
  * @throws CaUnavailable
  */
-export function signX509Svid(authority: CaAuthority, order: X509SvidOrder): IssuedX509Svid {
+export function signX509Svid(authority: TrustDomainAuthority, order: X509SvidOrder): IssuedX509Svid {
   const issuer = authority.issuer()
   const expiresAt = signedUntil(order.now + order.ttlSeconds, issuer.certificate, order.now)
   const leaf = issuer.issue({

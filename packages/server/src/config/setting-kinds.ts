@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
+import { parseDuration } from '@countersign/tokens'
 import { z } from 'zod'
-import { parseDuration } from './duration.ts'
 
 /** Kinds of values that settings are made of. */
 
@@ -8,7 +8,7 @@ export const duration = z
   .union([z.string(), z.number()])
   .meta({ description: 'a duration: 45s, 30m, 1h, 90d', examples: ['30d'] })
   .transform((text, context) => {
-    const seconds = parseDuration(text)
+    const seconds = parseDuration(String(text).trim())
     if (seconds !== undefined) return seconds
     context.addIssue({ code: 'custom', message: 'write a duration such as 45s, 30m, 1h or 90d' })
     return z.NEVER

@@ -2,7 +2,7 @@ import { type Bundle, parseTrustDomain } from '@countersign/spiffe'
 import type { BundleServer } from '@countersign/spiffe/protocol/spire-bundle'
 import type { BundleMask, Bundle as WireBundle } from '@countersign/spiffe/protocol/spire-types'
 import { status } from '@grpc/grpc-js'
-import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
+import type { TrustDomainAuthority } from '../certificate-authorities/trust-domain-authority.ts'
 import { requireAgent } from './calling-agent.ts'
 import { unary } from './calls.ts'
 import type { NodeApiContext } from './context.ts'
@@ -37,7 +37,7 @@ function readTrustDomain(text: string): string {
 }
 
 /** SPIRE's agents compare the number and the hint too: they may change only when the bundle does. */
-function ownBundle(ca: CaAuthority, mask: BundleMask | undefined): WireBundle {
+function ownBundle(ca: TrustDomainAuthority, mask: BundleMask | undefined): WireBundle {
   const { x509, jwt, sequenceNumber } = ca.published()
   const bundle = {
     trustDomain: ca.trustDomain,

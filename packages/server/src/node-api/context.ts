@@ -1,7 +1,7 @@
 import type { BundleSet } from '@countersign/spiffe'
 import type { AuditLog } from '../audit/log.ts'
-import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import type { IssuanceIds } from '../certificate-authorities/issuance-id.ts'
+import type { TrustDomainAuthority } from '../certificate-authorities/trust-domain-authority.ts'
 import type { NodeAttestor } from '../nodes/node-attestor.ts'
 import type { NodeRegistry } from '../nodes/node-registry.ts'
 import type { EntryIndex } from '../registration-entries/entry-index.ts'
@@ -13,7 +13,7 @@ import type { NodeLimits } from './node-limits.ts'
 /** What the calls of the node API are answered from. */
 export interface NodeApiContext {
   readonly trustDomain: string
-  readonly ca: CaAuthority
+  readonly ca: TrustDomainAuthority
   /** Bundles of other trust domains */
   readonly federated: BundleSet
   readonly entries: EntryIndex

@@ -9,8 +9,8 @@ import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
 import { type ChannelOptions, Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
 import { RefusalCounts } from '../audit/refusal-counts.ts'
 import type { Authority } from '../authority.ts'
-import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
 import { createOwnSvid } from '../certificate-authorities/own-svid.ts'
+import type { TrustDomainAuthority } from '../certificate-authorities/trust-domain-authority.ts'
 import { agentService } from './agent-service.ts'
 import { bundleService } from './bundle-service.ts'
 import type { NodeApiContext, SvidLifetimes } from './context.ts'
@@ -154,7 +154,7 @@ function authenticate(chain: readonly Buffer[], bundles: BundleSet, now: number)
   return { id, chain: certificates, leaf, isAgent: isAgentId(id) }
 }
 
-function authoritiesOf(ca: CaAuthority): readonly string[] {
+function authoritiesOf(ca: TrustDomainAuthority): readonly string[] {
   return ca.bundle().x509Authorities.map(({ der }) => der.toString('base64'))
 }
 

@@ -13,7 +13,7 @@ export const signingAlgorithms: readonly SigningAlgorithm[] = ['ES256', 'RS256',
 
 /** No access token lives longer, so a retired key may go this long (and a margin) after its last signature. */
 export const longestTokenLifetimeSeconds = 86_400
-export const retirementSeconds = longestTokenLifetimeSeconds + 3600
+const retirementSeconds = longestTokenLifetimeSeconds + 3600
 
 /**
  * Of one algorithm. All of them are published, and a verifier reads no set of more than a hundred keys or 64 KiB:
@@ -97,8 +97,7 @@ export async function revokeSigningKey(kid: string, context: LifecycleContext, a
   return changeKeys(context, async (transaction) => {
     const current = await transaction.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
     if (!current || current.status === 'revoked') return
-    await setStatus(transaction, kid, { status: 'revoked', revoked_at: context.now(), sealed_private_key: '' })
-    await insertRevocation(transaction, context, { kid, expires_at: context.now() + retirementSeconds })
+    await withdrawKey(transaction, kid, context)
     if (current.status === 'active') {
       await activate(transaction, await keyWithStatus(transaction, algorithm, 'next'), spare, context)
     }
@@ -201,6 +200,17 @@ export function insertKey(
       revoked_at: null,
     })
     .execute()
+}
+
+/** Within a transaction that also records why; whose feed readers have heard of it, its tokens are dead for. */
+export async function withdrawKey(
+  transaction: StoreTransaction,
+  kid: string,
+  context: { store: Pick<Store, 'kind'>; now: () => number },
+): Promise<void> {
+  const now = context.now()
+  await setStatus(transaction, kid, { status: 'revoked', revoked_at: now, sealed_private_key: '' })
+  await insertRevocation(transaction, context, { kid, expires_at: now + retirementSeconds })
 }
 
 /** The one that was published ahead, or else the spare one. @returns its kid */

@@ -32,18 +32,24 @@ export async function announce(
   store: Pick<Store, 'kind'>,
   change: { kind: ChangeKind; id: string; at: number },
 ): Promise<number> {
-  const { value: revision } = await transaction
-    .updateTable('store_revision')
-    .set((row) => ({ value: row('value', '+', 1) }))
-    .where('id', '=', 1)
-    .returning('value')
-    .executeTakeFirstOrThrow()
+  const revision = await nextRevision(transaction)
   await transaction
     .insertInto('changes')
     .values({ revision, ...change })
     .execute()
   if (store.kind === 'postgres') await sql`select pg_notify(${notifyChannel}, '')`.execute(transaction)
   return revision
+}
+
+/** Holds up every other change until the transaction ends. */
+export async function nextRevision(transaction: StoreTransaction): Promise<number> {
+  const { value } = await transaction
+    .updateTable('store_revision')
+    .set((row) => ({ value: row('value', '+', 1) }))
+    .where('id', '=', 1)
+    .returning('value')
+    .executeTakeFirstOrThrow()
+  return value
 }
 
 /** May be asynchronous; what it rejects with makes the feed tell it `'everything'` until it succeeds. */

@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import { AuditLog } from '../audit/log.ts'
 import { checkMasterKey } from '../sealing/check-master-key.ts'
 import type { MasterKey } from '../sealing/master-key.ts'
-import { insertKey, retirementSeconds } from '../signing-keys/lifecycle.ts'
+import { insertKey, withdrawKey } from '../signing-keys/lifecycle.ts'
 import { migrationsOf } from './backup.ts'
 import {
   type BackupHeader,
@@ -15,6 +15,7 @@ import {
   type Row,
   readBackupFile,
 } from './backup-file.ts'
+import { nextRevision } from './change-feed.ts'
 import { knownAuthorities, restoreAuthorities } from './restore-authorities.ts'
 import { bannedNodes, restoreNodes } from './restore-nodes.ts'
 import { noteRestore, type RestoreNote } from './restore-note.ts'
@@ -98,7 +99,7 @@ export async function restoreStore(store: Store, file: string, options: RestoreO
         const hasWorkloads = await restoreNodes(transaction, banned)
         const authorities = await restoreAuthorities(transaction, known)
         await checkMasterKey({ database: transaction }, options.masterKey)
-        const replaced = await replaceSigningKeys(transaction, spares, revoked, { ...options, now: restoredAt })
+        const replaced = await replaceSigningKeys(transaction, spares, revoked, { ...options, store, now: restoredAt })
         await noteRestore(transaction, note)
         await jumpRevision(transaction, backup.header.revision)
         warnings = await warningsOf(transaction, note, { replaced, authorities, hasWorkloads }, options)
@@ -118,10 +119,7 @@ async function refuseMigrations(header: BackupHeader, transaction: StoreTransact
 
 /** Locks out other writers, and sees that nothing is overwritten which nobody said may be. */
 async function makeRoom(transaction: StoreTransaction, { replace }: RestoreOptions): Promise<void> {
-  await transaction
-    .updateTable('store_revision')
-    .set((row) => ({ value: row('value', '+', 1) }))
-    .execute()
+  await nextRevision(transaction)
   const client = await transaction.selectFrom('clients').select('id').limit(1).executeTakeFirst()
   const event = await transaction.selectFrom('audit_events').select('chain').limit(1).executeTakeFirst()
   if ((client || event) && !replace) {
@@ -207,28 +205,19 @@ async function insertHeads(transaction: StoreTransaction, heads: readonly AuditH
   }
 }
 
-async function nextRevision(transaction: StoreTransaction): Promise<number> {
-  const { value } = await transaction
-    .updateTable('store_revision')
-    .set((row) => ({ value: row('value', '+', 1) }))
-    .returning('value')
-    .executeTakeFirstOrThrow()
-  return value
-}
-
 /** @returns the kids that were taken out of use */
 async function replaceSigningKeys(
   transaction: StoreTransaction,
   spares: ReadonlyMap<SigningAlgorithm, Awaited<ReturnType<typeof generateSigningKey>>>,
   revoked: ReadonlySet<string>,
-  { masterKey, signingKeys, now }: RestoreOptions & { now: number },
+  { masterKey, signingKeys, store, now }: RestoreOptions & { store: Store; now: number },
 ): Promise<string[]> {
   const rows = await transaction.selectFrom('signing_keys').selectAll().where('status', '!=', 'revoked').execute()
   const algorithms = new Set<string>(['ES256'])
   for (const { kid, algorithm, status } of rows) {
     if (status === 'active') algorithms.add(algorithm)
     if (revoked.has(kid) || signingKeys === 'revoke') {
-      await revoke(transaction, kid, now)
+      await withdrawKey(transaction, kid, { store, now: () => now })
     } else {
       await transaction
         .updateTable('signing_keys')
@@ -242,21 +231,6 @@ async function replaceSigningKeys(
     if (algorithms.has(algorithm)) await insertKey(transaction, spare, 'active', { masterKey, now: () => now })
   }
   return rows.map(({ kid }) => kid)
-}
-
-async function revoke(transaction: StoreTransaction, kid: string, now: number): Promise<void> {
-  await transaction
-    .updateTable('signing_keys')
-    .set({ status: 'revoked', revoked_at: now, sealed_private_key: '' })
-    .where('kid', '=', kid)
-    .execute()
-  const revision = await nextRevision(transaction)
-  const nothing = { jti: null, client_id: null, before: null, audience: null }
-  const expires_at = now + retirementSeconds
-  await transaction
-    .insertInto('revocations')
-    .values({ ...nothing, revision, kid, expires_at })
-    .execute()
 }
 
 /** Beyond every number that either store has given: a replica that reads on finds a gap, and forgets all it knew. */

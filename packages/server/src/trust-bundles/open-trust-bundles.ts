@@ -1,5 +1,5 @@
 import type { AuditLog } from '../audit/log.ts'
-import type { CaAuthority } from '../certificate-authorities/certificate-authority.ts'
+import type { TrustDomainAuthority } from '../certificate-authorities/trust-domain-authority.ts'
 import type { ChangeFeed } from '../storage/change-feed.ts'
 import type { Store } from '../storage/store.ts'
 import { FederatedBundles } from './federated-bundles.ts'
@@ -11,7 +11,7 @@ export interface TrustBundlesOptions {
   audit: AuditLog
   /** Seconds since the epoch */
   now: () => number
-  ca: CaAuthority
+  ca: TrustDomainAuthority
   fetch?: BundleFetchSettings | undefined
   onError?: (what: string, error: unknown) => void
 }

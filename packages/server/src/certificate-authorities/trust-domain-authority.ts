@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Bundle, CertificateIssuer } from '@countersign/spiffe'
 
 /** The trust domain's authority as those see it who issue and verify. */
-export interface CaAuthority {
+export interface TrustDomainAuthority {
   readonly trustDomain: string
   /** The CA that signs X.509-SVIDs now. @throws CaUnavailable */
   issuer(): CertificateIssuer

@@ -5,6 +5,7 @@ import { createServer as createTlsServer, type SecureContextOptions, type TLSSoc
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
 import { shownCertificates } from '@countersign/spiffe'
 import { type NodeConnection, type NodePeer, nameSocket } from './node-connection.ts'
+import { Places } from './places.ts'
 
 /** What the server shows of itself, and by whom it wants others' certificates signed. */
 export interface ServingIdentity {
@@ -83,9 +84,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
   const bounds = { ...defaultBounds, ...options.bounds }
   const live = new Map<string, Live>()
   const sockets = new Set<Socket>()
-  const handshakes = new Counts()
-  const strangers = new Counts()
-  const agents = new Counts()
+  const handshakes = new Places(bounds.handshakes, bounds.handshakesPerAddress)
+  const strangers = new Places(bounds.strangers, bounds.strangersPerAddress)
+  const agents = new Places(bounds.connections, bounds.perAgent)
   const shaking = new Map<string, { address: string; shaken: () => void }>()
   const limiter = createMemoryRateLimiter({ maximumKeys: 10_000 })
   let made = 0
@@ -107,17 +108,10 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     socket.on('error', () => {})
     const address = addressOf(socket)
     const key = addressKey(address)
-    if (
-      sockets.size >= bounds.connections ||
-      handshakes.total >= bounds.handshakes ||
-      handshakes.of(key) >= bounds.handshakesPerAddress ||
-      !limiter.take(bounds.perAddress, key).allowed
-    ) {
-      socket.destroy()
-      return
-    }
+    const mayCome = sockets.size < bounds.connections && limiter.take(bounds.perAddress, key).allowed
+    const shaken = mayCome ? handshakes.take(key, socket) : undefined
+    if (!shaken) return void socket.destroy()
     sockets.add(socket)
-    const shaken = handshakes.add(key)
     const ends = endsOf(socket)
     shaking.set(ends, { address, shaken })
     socket.once('close', () => {
@@ -143,25 +137,15 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
       socket.destroy()
       return
     }
-    const isCounted = peer?.isAgent
-      ? count(socket, agents, peer.id.toString(), { all: bounds.connections, one: bounds.perAgent })
-      : count(socket, strangers, addressKey(address), { all: bounds.strangers, one: bounds.strangersPerAddress })
-    if (!isCounted) return
+    const leave = peer?.isAgent ? agents.take(peer.id.toString(), socket) : strangers.take(addressKey(address), socket)
+    if (!leave) return void socket.destroy()
+    socket.once('close', leave)
     const name = `node-connection-${++made}`
     const connection: NodeConnection = { name, address, peer }
     nameSocket(socket, name)
     live.set(name, { socket, connection })
     socket.once('close', () => live.delete(name))
     options.onConnection(socket, connection)
-  }
-
-  function count(socket: TLSSocket, counts: Counts, key: string, most: { all: number; one: number }): boolean {
-    if (counts.total >= most.all || counts.of(key) >= most.one) {
-      socket.destroy()
-      return false
-    }
-    socket.once('close', counts.add(key))
-    return true
   }
 
   return {
@@ -223,29 +207,4 @@ function addressOf(socket: Socket): string {
 /** Both ends of a connection: no two that live have the same. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
-}
-
-/** How many there are, in all and by key. */
-class Counts {
-  readonly #byKey = new Map<string, number>()
-  total = 0
-
-  of(key: string): number {
-    return this.#byKey.get(key) ?? 0
-  }
-
-  /** Returns what takes it off again, once. */
-  add(key: string): () => void {
-    this.total += 1
-    this.#byKey.set(key, this.of(key) + 1)
-    let counted = true
-    return () => {
-      if (!counted) return
-      counted = false
-      this.total -= 1
-      const left = this.of(key) - 1
-      if (left > 0) this.#byKey.set(key, left)
-      else this.#byKey.delete(key)
-    }
-  }
 }

@@ -9,7 +9,7 @@ import { toPem } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { generateMasterKey } from '../../server/src/sealing/master-key.ts'
-import { freePort } from '../../server/src/server.fixture.ts'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 import { openStore } from '../../server/src/storage/open.ts'
 import { main, nodeFlags } from './cli.fixture.ts'
 

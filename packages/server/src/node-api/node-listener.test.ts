@@ -21,8 +21,8 @@ afterEach(async () => {
   await server?.close()
 })
 
-function tcp(): Socket {
-  const socket = connectTcp(server.nodeApi.port, '127.0.0.1')
+function tcp(localAddress = '127.0.0.1'): Socket {
+  const socket = connectTcp({ port: server.nodeApi.port, host: '127.0.0.1', localAddress })
     .on('error', () => {})
     .resume()
   sockets.push(socket)
@@ -97,6 +97,24 @@ it("has few places for who is no agent, be it with a certificate, and none of th
   expect((await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })).trustDomain).toBe('example.org')
   client.close()
 })
+
+it('has a place for who comes from elsewhere when a few addresses have taken all, and for half a site behind one (83)', async () => {
+  const bounds = { strangers: 20, strangersPerAddress: 10, handshakes: 20, handshakesPerAddress: 10 }
+  server = await startTestNodeServer({ nodeApi: { bounds } })
+  const takers = ['127.0.0.2', '127.0.0.3']
+  const slow = takers.flatMap((address) => Array.from({ length: 10 }, () => tcp(address)))
+  await expect.poll(() => server.nodeApi.connections, { timeout: 10_000 }).toBe(20)
+  expect(await getBundle()).toBe('example.org')
+  for (const socket of slow) socket.destroy()
+  await expect.poll(() => server.nodeApi.connections, { timeout: 10_000 }).toBe(0)
+
+  const idle = takers.flatMap((localAddress) => Array.from({ length: 10 }, () => tls({ localAddress }).resume()))
+  await Promise.all(idle.map((socket) => once(socket, 'secureConnect')))
+  await Promise.all(Array.from({ length: 6 }, () => attestByToken(server)))
+  const left = () => idle.filter((socket) => !socket.closed).length
+  await expect.poll(left, { timeout: 10_000 }).toBeLessThan(20)
+  expect(left()).toBeGreaterThanOrEqual(14)
+}, 30_000)
 
 it('speaks TLS 1.2 and 1.3, HTTP/2 only, and resumes no session (53)', async () => {
   server = await startTestNodeServer()

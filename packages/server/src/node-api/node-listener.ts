@@ -3,9 +3,9 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { addressKey, createMemoryRateLimiter, normaliseAddress, type RateLimit } from '@countersign/limits'
-import { OpenCounts } from '@countersign/limits/open-counts'
 import { shownCertificates } from '@countersign/spiffe'
 import { type NodeConnection, type NodePeer, nameSocket } from './node-connection.ts'
+import { Places } from './places.ts'
 
 /** What the server shows of itself, and by whom it wants others' certificates signed. */
 export interface ServingIdentity {
@@ -84,9 +84,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
   const bounds = { ...defaultBounds, ...options.bounds }
   const live = new Map<string, Live>()
   const sockets = new Set<Socket>()
-  const handshakes = new OpenCounts({ one: bounds.handshakesPerAddress, all: bounds.handshakes })
-  const strangers = new OpenCounts({ one: bounds.strangersPerAddress, all: bounds.strangers })
-  const agents = new OpenCounts({ one: bounds.perAgent, all: bounds.connections })
+  const handshakes = new Places(bounds.handshakes, bounds.handshakesPerAddress)
+  const strangers = new Places(bounds.strangers, bounds.strangersPerAddress)
+  const agents = new Places(bounds.connections, bounds.perAgent)
   const shaking = new Map<string, { address: string; shaken: () => void }>()
   const limiter = createMemoryRateLimiter({ maximumKeys: 10_000 })
   let made = 0
@@ -108,12 +108,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
     socket.on('error', () => {})
     const address = addressOf(socket)
     const key = addressKey(address)
-    const shaken = sockets.size < bounds.connections ? handshakes.take(key) : undefined
-    if (!shaken || !limiter.take(bounds.perAddress, key).allowed) {
-      shaken?.()
-      socket.destroy()
-      return
-    }
+    const mayCome = sockets.size < bounds.connections && limiter.take(bounds.perAddress, key).allowed
+    const shaken = mayCome ? handshakes.take(key, socket) : undefined
+    if (!shaken) return void socket.destroy()
     sockets.add(socket)
     const ends = endsOf(socket)
     shaking.set(ends, { address, shaken })
@@ -140,9 +137,9 @@ export function createNodeListener(options: NodeListenerOptions): NodeListener {
       socket.destroy()
       return
     }
-    const release = peer?.isAgent ? agents.take(peer.id.toString()) : strangers.take(addressKey(address))
-    if (!release) return void socket.destroy()
-    socket.once('close', release)
+    const leave = peer?.isAgent ? agents.take(peer.id.toString(), socket) : strangers.take(addressKey(address), socket)
+    if (!leave) return void socket.destroy()
+    socket.once('close', leave)
     const name = `node-connection-${++made}`
     const connection: NodeConnection = { name, address, peer }
     nameSocket(socket, name)

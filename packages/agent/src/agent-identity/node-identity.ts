@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { type Bundle, SpiffeError, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { status } from '@grpc/grpc-js'
@@ -8,7 +7,7 @@ import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import { isSignedUnder, type ReceivedBundle } from '../bundles/received-bundle.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
-import { type AgentKey, agentKey, attestNode, newPrivateKey } from '../node-attestation/attest-node.ts'
+import { type AgentKey, agentKey, attestNode } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
 import { grpcCode, standingAfter } from '../server-connection/call-failure.ts'
@@ -21,6 +20,7 @@ import type { ServerLink } from '../server-connection/server-link.ts'
 import { renewalTime } from '../svids/renewal.ts'
 import { type Attempts, tryUntilDone } from '../try-until-done.ts'
 import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
+import { attestationKeys } from './attestation-key.ts'
 import { createIdentityKeeper, type IdentityKeeper } from './identity-keeper.ts'
 import type { IdentityStore } from './stored-identity.ts'
 
@@ -47,17 +47,17 @@ export class NodeIdentity {
   readonly #keeper: IdentityKeeper
   readonly #stop = new AbortController()
   readonly #attempts: Attempts
+  readonly #attestationKey: () => AgentKey
   #current: AgentIdentity | undefined
   #cancelRenewal: () => void = () => {}
   #renewing: Promise<void> | undefined
   /** Attested, and the bundle still to come: a join token is spent by then. */
   #unconfirmed: AgentIdentity | undefined
-  /** The one with which what is good only once is tried */
-  #onlyKey: KeyObject | undefined
 
   constructor(options: NodeIdentityOptions) {
     this.#options = options
     this.#attempts = { ...options, signal: this.#stop.signal }
+    this.#attestationKey = attestationKeys(options)
     this.#keeper = createIdentityKeeper({ ...options, store: options.store })
   }
 
@@ -135,26 +135,6 @@ export class NodeIdentity {
       log.info({ spiffe_id: identity.id, expires_at: expiresAt(identity) }, 'this node is attested')
     } finally {
       connection.close()
-    }
-  }
-
-  /**
-   * What is good only once is not spent on an identity that the next restart would lose. It is tried with one key only,
-   * also after a restart: by that the server knows the agent again whose answer was lost, and repeats it.
-   */
-  #attestationKey(): AgentKey {
-    const { attestor, store } = this.#options
-    if (attestor?.reusable) return agentKey()
-    const make = () => this.#onlyKey ?? newPrivateKey()
-    try {
-      store?.check()
-      this.#onlyKey = store?.attestationKey(make) ?? make()
-      return agentKey(this.#onlyKey)
-    } catch (error) {
-      throw new AgentError(
-        'unavailable',
-        `the data directory cannot be written (${reasonOf(error)}): make room, or the directory writable; the join token is not spent before`,
-      )
     }
   }
 

@@ -23,4 +23,5 @@ if (wanted !== 'workload' && !environment.KAFKA_BROKERS) {
 }
 words[0] = `${root}/examples/${words[0]}`
 const child = spawn(modernNode(), [...sourceFlags, ...words], { stdio: 'inherit', env: environment })
+process.on('exit', () => child.kill())
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)))

@@ -3,10 +3,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema } from '@countersign/server'
 import { serviceDocumentJsonSchema } from '@countersign/service'
+import { agentSettingsReference } from './agent-settings.ts'
 import { errorReference } from './error-reference.ts'
 import { root } from './modern-node.js'
 
 const documents: Record<string, string> = {
+  'docs/agent-settings.md': agentSettingsReference(),
   'docs/errors.md': errorReference(),
   'docs/countersign.schema.json': jsonText(configJsonSchema()),
   'docs/countersign-service.schema.json': jsonText(serviceDocumentJsonSchema()),

@@ -28,6 +28,7 @@ export class Program {
     })
     createInterface({ input: this.#child.stdout! }).on('line', (text) => this.#read(text))
     this.#child.on('close', () => this.#said.emit('news'))
+    process.on('exit', () => this.#child.kill())
   }
 
   /** The first line from `start` on that fits. Rejects when the program ends without it, or after 30 seconds. */

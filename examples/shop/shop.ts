@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { createClient } from '@countersign/client'
 import { generateSigningKey } from '@countersign/tokens'
+import { ownFolder } from './own-folder.ts'
 import { Program } from './program.ts'
 
 /** The shop as it runs: an authority that publishes the services' keys, and the services, each a process. */
@@ -23,7 +23,7 @@ export interface Shop {
 const registered = ['order', 'inventory', 'notification', 'payment', 'billing']
 
 export async function startShop(brokers: string): Promise<Shop> {
-  const folder = mkdtempSync(join(tmpdir(), 'countersign-shop-'))
+  const folder = ownFolder('countersign-shop-')
   const port = await freePort()
   const words = ['dev', '--json', '--port', String(port), '--data-dir', join(folder, 'authority')]
   const authority = new Program('countersign', fileOf('../../packages/cli/src/main.ts'), words, {})
@@ -65,7 +65,6 @@ export async function startShop(brokers: string): Promise<Shop> {
 
   async function stop(): Promise<void> {
     await Promise.all(programs.map((program) => program.stop()))
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 

@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { ownFolder } from '../shop/own-folder.ts'
 import { type Authority, startAuthority } from './authority.ts'
 import { type Copy, callWithCopy } from './copy.ts'
 import { type Shop, startShop } from './shop.ts'
@@ -11,7 +9,7 @@ if (!Number.isInteger(seconds) || seconds < 15) {
   console.error('How many seconds of load? 15 or more: npm run example -- workload 60')
   process.exit(2)
 }
-const folder = mkdtempSync(join(tmpdir(), 'countersign-workload-'))
+const folder = ownFolder('countersign-workload-')
 let authority: Authority | undefined
 let shop: Shop | undefined
 try {
@@ -30,7 +28,6 @@ try {
 } finally {
   await shop?.stop()
   await authority?.stop()
-  rmSync(folder, { recursive: true, force: true })
 }
 
 /** Calls without pause while certificates rotate: not one may fail. */

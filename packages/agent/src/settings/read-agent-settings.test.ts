@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { testFolder } from '../agent.fixture.ts'
 import { AgentSettingsError, readAgentSettings } from './read-agent-settings.ts'
+import { agentSettings, variableName } from './setting-table.ts'
 
 const enough = {
   COUNTERSIGN_AGENT_SERVER: 'countersign.internal',
@@ -12,6 +13,14 @@ const enough = {
 }
 
 describe('the settings of an agent', () => {
+  it('are what the reference says where they are left out', async () => {
+    const { attestors: _own, ...leftOut } = await readAgentSettings({ environment: enough })
+    const written = agentSettings.filter(({ name, byDefault }) => byDefault && !/^(attestors|node)/.test(name))
+    const environment = Object.fromEntries(written.map(({ name, byDefault }) => [variableName(name), byDefault]))
+    const { attestors: _same, ...given } = await readAgentSettings({ environment: { ...enough, ...environment } })
+    expect(given).toEqual(leftOut)
+  })
+
   it('come from a file, the environment over it, and flags over both', async () => {
     const file = settingsFile(`
 server: file.internal:9000

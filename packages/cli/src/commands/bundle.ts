@@ -36,7 +36,7 @@ export function bundleCommands(program: Command, description: string): void {
     'federate with a trust domain: by its bundle, by where to fetch it, or both',
     'countersign bundle set partner.example --endpoint-url https://partner.example/spiffe/bundle --profile https_web',
   )
-    .option('--document <file>', 'its bundle in SPIFFE format; - is stdin')
+    .option('--document <file>', 'its bundle in SPIFFE format: the first one is needed for https_spiffe; - is stdin')
     .option('--endpoint-url <url>', 'where to fetch it, again and again')
     .addOption(
       new Option(

@@ -145,7 +145,7 @@ async function refuseUnknowable(
     .where('trust_domain', '=', theirs)
     .executeTakeFirst()
   if (theirs !== trustDomain && other && other.bundle !== null) return
-  const message = `there is no bundle of ${theirs} by which the endpoint could be known; give its first one`
+  const message = `there is no bundle of ${theirs} by which the endpoint could be known; give its first one with it`
   throw invalid([{ path: theirs === trustDomain ? 'bundle' : 'endpoint_spiffe_id', message }])
 }
 

@@ -93,7 +93,7 @@ export function createAgent(options: AgentOptions): Agent {
   const watch = options.processWatch ?? createProcessWatch()
   const delivered = createDeliveredSvids()
   const reports = new Reports({ connection, clock, random, log })
-  const jwtSvids = new JwtSvidCache({ connection, clock, random })
+  const jwtSvids = new JwtSvidCache({ connection, isReplaced: (over) => identity.isReplaced(over), clock, random })
   const svids = new X509SvidCache({
     issue: (wanted, onIssued) => issueX509Svids(connection(), wanted, onIssued),
     clock,
@@ -132,7 +132,7 @@ export function createAgent(options: AgentOptions): Agent {
     clock,
     random,
     log,
-    heed: (error) => identity.heed(error),
+    heed: (error, over) => identity.heed(error, over),
   })
   const identities = new WorkloadIdentities({
     attestors: options.attestors,

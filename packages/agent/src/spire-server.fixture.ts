@@ -40,12 +40,15 @@ import {
 } from '@countersign/spiffe/protocol/spire-types'
 import { createTestAuthority, type TestAuthority } from '@countersign/spiffe/testing'
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 
 /** What a call of the agent ends with instead of an answer. */
 export interface Failure {
   code: status
   details: string
   reason?: PermissionDeniedDetails_Reason
+  /** Of the next call alone. */
+  once?: boolean
 }
 
 /** A server in this process that speaks what SPIRE's says to an agent, over real TLS, with an authority of its own. */
@@ -68,6 +71,8 @@ export interface FakeSpireServer {
   x509popCa: string | undefined
   /** By method name, lower camel case: thrown until taken away. */
   readonly failures: Map<string, Failure>
+  /** By method name, of those that are no streams: what an answer waits for. */
+  readonly held: Map<string, Promise<void>>
   /** Entry ids that are not signed for. */
   readonly unsigned: Set<string>
   readonly lifetimes: { agent: number; x509: number; jwt: number }
@@ -94,7 +99,7 @@ export async function startFakeSpireServer(
   const now = options.now ?? Date.now
   const nowSeconds = () => Math.floor(now() / 1000)
   const authority = createTestAuthority(trustDomain, { now })
-  let port = 0
+  let port = await freePort()
   let running: { tls: TlsServer; sockets: Set<TLSSocket>; destroy(): void } | undefined
 
   const ownSvid = () => authority.x509Svid(options.serverPath ?? '/spire/server', { lifetimeSeconds: 365 * 86_400 })
@@ -117,6 +122,7 @@ export async function startFakeSpireServer(
     attestedKeys: [],
     x509popCa: undefined,
     failures: new Map(),
+    held: new Map(),
     unsigned: new Set(),
     lifetimes: { agent: 3600, x509: 3600, jwt: 300 },
     pageSize: 500,
@@ -159,7 +165,11 @@ export async function startFakeSpireServer(
 
   const seen = (method: string, call: { getPeer(): string; metadata: Metadata }) => {
     fake.calls.push({ method, agent: agentOf(call), metadata: call.metadata, at: now() })
+    return fake.held.get(method)
+  }
+  const refuse = (method: string, call: { getPeer(): string }) => {
     const failure = fake.failures.get(method)
+    if (failure?.once) fake.failures.delete(method)
     if (failure) throw asServiceError(failure)
     const anonymous = method === 'attestAgent' || method === 'getBundle'
     if (!anonymous && agentOf(call) === undefined)
@@ -167,13 +177,14 @@ export async function startFakeSpireServer(
   }
   const unary =
     <Request, Response>(method: string, answer: (request: Request, agent: string) => Response) =>
-    (
+    async (
       call: { request: Request; getPeer(): string; metadata: Metadata },
       callback: (error: unknown, response?: Response) => void,
     ) => {
       let response: Response
       try {
-        seen(method, call)
+        await seen(method, call)
+        refuse(method, call)
         response = answer(call.request, agentOf(call) ?? '')
       } catch (error) {
         return callback(error)
@@ -204,6 +215,7 @@ export async function startFakeSpireServer(
       attestAgent: async (call: ServerDuplexStream<AttestAgentRequest, AttestAgentResponse>) => {
         try {
           seen('attestAgent', call)
+          refuse('attestAgent', call)
           const messages = (call as AsyncIterable<AttestAgentRequest>)[Symbol.asyncIterator]()
           const first = (await messages.next()).value?.step
           if (first?.$case !== 'params' || !first.value.data || !first.value.params)
@@ -253,6 +265,7 @@ export async function startFakeSpireServer(
       ) => {
         try {
           seen('syncAuthorizedEntries', call)
+          refuse('syncAuthorizedEntries', call)
           await answerSync(call, fake)
         } catch (error) {
           if (!call.cancelled) call.emit('error', error)

@@ -6,7 +6,7 @@ import type { AgentLog } from '../agent-log.ts'
 import type { BundleStore } from '../bundles/bundle-store.ts'
 import { fetchOwnBundle } from '../bundles/fetch-bundles.ts'
 import { isSignedUnder, type ReceivedBundle } from '../bundles/received-bundle.ts'
-import { type Clock, nowSeconds } from '../clock.ts'
+import { type Clock, nowSeconds, pause } from '../clock.ts'
 import { type AgentKey, agentKey, attestNode } from '../node-attestation/attest-node.ts'
 import type { NodeAttestor } from '../node-attestation/node-attestor.ts'
 import { type Bootstrap, bootstrapTrust } from '../server-connection/bootstrap.ts'
@@ -40,6 +40,9 @@ export interface NodeIdentityOptions {
   /** The server removed this node, and it cannot come back by itself. */
   readonly onRemoved: (error: AgentError) => void
 }
+
+/** How long a call may wait for the identity that takes the place of its own. */
+const replacementPatienceMilliseconds = 10_000
 
 /** This agent's own identity: got by attestation or from the disk, renewed at half its life, lost when the server says so. */
 export class NodeIdentity {
@@ -87,15 +90,27 @@ export class NodeIdentity {
     )
   }
 
-  /** What a failed call says of this node. Resolves when what had to be done is done. */
-  async heed(error: unknown): Promise<void> {
+  /**
+   * What a failed call says of this node. Resolves when what had to be done is done.
+   * @param over of an identity that was replaced since, the server says only that it was
+   */
+  async heed(error: unknown, over: ServerConnection): Promise<void> {
     const standing = standingAfter(error)
     if (this.#stop.signal.aborted) return
     if (standing === 'banned') return this.#removed(`the server banned this node: ${reasonOf(error)}`)
+    if (over !== this.#options.link.connection()) return
     if (standing === 'must_reattest') return this.#alone(() => this.#attestAgain(error))
     if (this.#renewing !== undefined) return // It finds out by itself.
     const distrust = await this.#distrustBehind(error)
     if (distrust !== undefined) await this.#alone(() => this.#attestAgain(distrust))
+  }
+
+  /** Whether calls go over another connection by now; waits for an attestation under way, but not for long. */
+  async isReplaced(over: ServerConnection): Promise<boolean> {
+    const waited = new AbortController()
+    await Promise.race([this.#renewing, pause(this.#options.clock, replacementPatienceMilliseconds, waited.signal)])
+    waited.abort()
+    return over !== this.#options.link.connection()
   }
 
   stop(): void {

@@ -1,9 +1,10 @@
 import { parseJwtSvidUnverified } from '@countersign/spiffe'
-import { SVIDService } from '@countersign/spiffe/protocol/spire-svid'
+import { type NewJWTSVIDRequest, type NewJWTSVIDResponse, SVIDService } from '@countersign/spiffe/protocol/spire-svid'
 import { status } from '@grpc/grpc-js'
 import { AgentError } from '../agent-error.ts'
 import { type Clock, nowSeconds } from '../clock.ts'
 import type { AuthorizedEntry } from '../entries/authorized-entry.ts'
+import { standingAfter } from '../server-connection/call-failure.ts'
 import type { ServerConnection } from '../server-connection/server-connection.ts'
 import { CallRefusal } from '../workloads/call-refusal.ts'
 import { renewalTime } from './renewal.ts'
@@ -29,13 +30,21 @@ const tooMany = 'too many new JWT-SVIDs are asked for; use the ones you have, an
 /** JWT-SVIDs by entry and audiences: asked for once, again from half their life on, served while they are valid. */
 export class JwtSvidCache {
   readonly #connection: () => ServerConnection
+  readonly #isReplaced: (over: ServerConnection) => Promise<boolean>
   readonly #clock: Clock
   readonly #random: () => number
   readonly #budget: RequestBudget
   readonly #slots = new Map<string, Slot>()
 
-  constructor(options: { connection: () => ServerConnection; clock: Clock; random: () => number }) {
+  /** @param options.isReplaced whether calls go over another connection by now, or soon */
+  constructor(options: {
+    connection: () => ServerConnection
+    isReplaced: (over: ServerConnection) => Promise<boolean>
+    clock: Clock
+    random: () => number
+  }) {
     this.#connection = options.connection
+    this.#isReplaced = options.isReplaced
     this.#clock = options.clock
     this.#random = options.random
     this.#budget = new RequestBudget(options.clock)
@@ -80,14 +89,22 @@ export class JwtSvidCache {
 
   async #fetch(entry: AuthorizedEntry, audience: readonly string[], slot: Slot): Promise<IssuedJwtSvid> {
     if (!this.#budget.take(entry.id)) throw new CallRefusal(status.RESOURCE_EXHAUSTED, tooMany)
-    const { svid } = await this.#connection().call(SVIDService.newJwtsvid, {
-      entryId: entry.id,
-      audience: [...audience],
-    })
+    const { svid } = await this.#ask({ entryId: entry.id, audience: [...audience] })
     const issued = readSvid(svid?.token ?? '', entry)
     slot.svid = issued
     slot.renewAt = renewalTime(this.#clock.now(), issued.expiresAt, this.#random)
     return issued
+  }
+
+  /** An agent that attests itself anew is known to the server by its new SVID before it has that itself. */
+  async #ask(request: NewJWTSVIDRequest): Promise<NewJWTSVIDResponse> {
+    const over = this.#connection()
+    try {
+      return await over.call(SVIDService.newJwtsvid, request)
+    } catch (error) {
+      if (standingAfter(error) !== 'must_reattest' || !(await this.#isReplaced(over))) throw error
+      return this.#connection().call(SVIDService.newJwtsvid, request)
+    }
   }
 
   #forget(predicate: (key: string, slot: Slot) => boolean): void {

@@ -17,8 +17,8 @@ export interface SynchronizerOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly log: AgentLog
-  /** Sees each failure before the next try. */
-  readonly heed: (error: unknown) => Promise<void>
+  /** Sees each failure before the next try, and over which connection it came. */
+  readonly heed: (error: unknown, over: ServerConnection) => Promise<void>
 }
 
 const longestWaitMilliseconds = 60_000
@@ -45,7 +45,7 @@ export class Synchronizer {
   }
 
   async run(): Promise<void> {
-    const { clock, random, intervalMilliseconds, log } = this.#options
+    const { clock, random, intervalMilliseconds, log, connection } = this.#options
     const backOff = new BackOff({
       firstMilliseconds: Math.min(1_000, intervalMilliseconds),
       longestMilliseconds: longestWaitMilliseconds,
@@ -55,8 +55,9 @@ export class Synchronizer {
     while (!this.#stop.signal.aborted) {
       // A tenth more or less, so that agents that started together do not stay together.
       let waitMilliseconds = intervalMilliseconds * (0.9 + random() * 0.2)
+      const over = connection()
       try {
-        await this.#synchronize()
+        await this.#synchronize(over)
         backOff.succeeded()
         if (failing) log.info({}, 'entries and bundles are synchronized again')
         failing = false
@@ -68,7 +69,7 @@ export class Synchronizer {
           { reason: reasonOf(error), retry_in_ms: waitMilliseconds },
           'entries and bundles cannot be synchronized now',
         )
-        await this.#options.heed(error)
+        await this.#options.heed(error, over)
       }
       await pause(clock, waitMilliseconds, this.#stop.signal)
     }
@@ -78,14 +79,13 @@ export class Synchronizer {
     this.#stop.abort()
   }
 
-  async #synchronize(): Promise<void> {
-    const { connection, trustDomain, entries, bundles, log, clock } = this.#options
-    const now = connection()
-    const found = await syncEntries(now, entries.all(), log)
-    const own = await fetchOwnBundle(now, trustDomain, log)
+  async #synchronize(over: ServerConnection): Promise<void> {
+    const { trustDomain, entries, bundles, log, clock } = this.#options
+    const found = await syncEntries(over, entries.all(), log)
+    const own = await fetchOwnBundle(over, trustDomain, log)
     const others = new Set([...found.values()].flatMap(({ federatesWith }) => federatesWith))
     others.delete(trustDomain)
-    const federated = await fetchFederatedBundles(now, [...others], log)
+    const federated = await fetchFederatedBundles(over, [...others], log)
     if (this.#stop.signal.aborted) return
     // Bundles first: whoever hears of new SVIDs can then judge them.
     bundles.replace(own, federated)

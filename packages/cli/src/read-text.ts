@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { CliError } from './cli-error.ts'
 
 const longestText = 64 * 1024 * 1024
@@ -10,10 +11,11 @@ export async function readText(path: string, what: string): Promise<string> {
 
 /** The same, byte for byte. */
 export async function readBytes(path: string, what: string): Promise<Buffer> {
-  if (path === '-') return readStandardInput(what)
+  const tooLarge = (name: string) => new CliError(`${name} is too large to be ${what}; at most 64 MiB are read`)
+  if (path === '-') return boundedBody(process.stdin, longestText, () => tooLarge('standard input'))
   try {
     const { size } = await stat(path)
-    if (size > longestText) throw new CliError(`${path} is too large to be ${what}; at most 64 MiB are read`)
+    if (size > longestText) throw tooLarge(path)
     return await readFile(path)
   } catch (error) {
     if (error instanceof CliError) throw error
@@ -22,15 +24,4 @@ export async function readBytes(path: string, what: string): Promise<Buffer> {
     if (code === 'EISDIR') throw new CliError(`${path} is a folder; name the file that holds ${what}`)
     throw new CliError(`${path} cannot be read (${code}); it should hold ${what}`)
   }
-}
-
-async function readStandardInput(what: string): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > longestText) throw new CliError(`standard input is too large to be ${what}; at most 64 MiB are read`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

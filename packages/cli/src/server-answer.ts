@@ -1,3 +1,4 @@
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { CliError } from './cli-error.ts'
 import { printable } from './printable.ts'
 
@@ -15,7 +16,8 @@ const longestAnswer = 64 * 1024 * 1024
 
 /** The JSON of a good answer; undefined for an empty one. @throws ServerRefusal with the server's own sentence */
 export async function readAnswer(response: Response, url: string): Promise<unknown> {
-  const text = await boundedText(response)
+  const tooLarge = () => new CliError('the server answered with more than 64 MiB; ask for less at once')
+  const text = (await boundedBody(response.body, longestAnswer, tooLarge)).toString('utf8')
   if (!response.ok) throw refusal(response, text, url)
   if (text === '') return undefined
   try {
@@ -63,17 +65,6 @@ function faults(errors: unknown, detail: string): string {
   if (untold.length === 0) return ''
   const told = untold.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
   return `${untold.length === all.length ? ': ' : '; '}${told.join('; ')}`
-}
-
-async function boundedText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > longestAnswer) throw new CliError('the server answered with more than 64 MiB; ask for less at once')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -1,3 +1,4 @@
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { ClientError } from './client-error.ts'
 
 export interface BoundedAnswer {
@@ -36,7 +37,9 @@ export async function boundedRequest(url: string, request: BoundedRequest): Prom
         { status: response.status },
       )
     }
-    return { status: response.status, headers: response.headers, body: await boundedBody(response, name) }
+    const { status, headers: answered } = response
+    const content = await boundedBody(response.body, maximumBodyBytes, () => tooLarge(name, status))
+    return { status, headers: answered, body: content }
   } catch (error) {
     throw error instanceof ClientError ? error : networkError(error, name, new URL(url).origin)
   }
@@ -52,21 +55,12 @@ export function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
 }
 
-async function boundedBody(response: Response, name: string): Promise<Buffer> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of response.body ?? []) {
-    length += part.length
-    if (length > maximumBodyBytes) {
-      throw new ClientError(
-        'bad_answer',
-        `${name} sent more than ${maximumBodyBytes} bytes; check that issuer points at the token server`,
-        { status: response.status },
-      )
-    }
-    parts.push(part)
-  }
-  return Buffer.concat(parts)
+function tooLarge(name: string, status: number): ClientError {
+  return new ClientError(
+    'bad_answer',
+    `${name} sent more than ${maximumBodyBytes} bytes; check that issuer points at the token server`,
+    { status },
+  )
 }
 
 function networkError(error: unknown, name: string, origin: string): ClientError {

@@ -2,6 +2,7 @@ import type { LookupAddress } from 'node:dns'
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { DetailedPeerCertificate } from 'node:tls'
+import { boundedBody } from './bounded-body.ts'
 import { checkedAddresses, fixedLookup, type LookupRules } from './checked-lookup.ts'
 import { OutboundError } from './outbound-error.ts'
 
@@ -139,14 +140,7 @@ async function readResponse(
   const maximumBytes = options.maximumBytes ?? 65_536
   const tooLarge = () => new OutboundError('too_large', `${shown} is larger than ${maximumBytes} bytes`)
   if (Number(headers['content-length'] ?? 0) > maximumBytes) throw tooLarge()
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maximumBytes) throw tooLarge()
-    chunks.push(chunk)
-  }
-  return { status, headers, body: Buffer.concat(chunks) }
+  return { status, headers, body: await boundedBody(response, maximumBytes, tooLarge) }
 }
 
 function checkStatus(status: number, request: ClientRequest, shown: string): void {

@@ -1,3 +1,4 @@
+import type { Api, Client } from '../resources.ts'
 import type { WantedEntry } from './entry.ts'
 
 /** What an access file says, with every default written out: the whole of each API, client and entry that it names. */
@@ -7,26 +8,9 @@ export interface Access {
   entries: WantedEntry[]
 }
 
-/** The members are those of the admin API. */
-export interface WantedApi {
-  audience: string
-  name: string
-  scopes: { name: string; description: string }[]
-  signing_alg: string
-  token_ttl: number
-  introspectors: string[]
-}
+export type WantedApi = Omit<Api, 'id' | 'created_at' | 'updated_at'>
 
-export interface WantedClient {
-  id: string
-  name: string
-  disabled: boolean
-  default_audience: string | null
-  auth_methods: string[] | null
-  assertion_audience: string
-  jwks_uri: string | null
-  spiffe_ids: string[]
-  tls_client_auth: Record<string, string> | null
+export type WantedClient = Omit<Client, 'created_at' | 'updated_at' | 'client_secret' | 'secret_id'> & {
   grants: WantedGrant[]
 }
 

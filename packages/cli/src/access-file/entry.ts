@@ -1,4 +1,4 @@
-import { formatDuration, secondsOf } from '../duration.ts'
+import { formatDuration } from '../duration.ts'
 import { formatInstant } from '../instant.ts'
 import type { Entry, EntryPolicy } from '../resources.ts'
 import type { Path } from './places.ts'
@@ -112,12 +112,7 @@ function readTime(value: unknown, path: Path, reader: Reader): string | null {
   return null
 }
 
+/** 0 is as the server has it. */
 function readSeconds(value: unknown, path: Path, reader: Reader): number | undefined {
-  if (value === undefined || value === null || value === 0) return undefined
-  try {
-    return secondsOf(String(value), String(path.at(-1)))
-  } catch (error) {
-    reader.fault(path, (error as Error).message)
-    return undefined
-  }
+  return value === 0 ? undefined : reader.seconds(value, path)
 }

@@ -1,6 +1,5 @@
 import { LineCounter, parseDocument } from 'yaml'
 import { CliError } from '../cli-error.ts'
-import { secondsOf } from '../duration.ts'
 import {
   type Access,
   defaultApi,
@@ -67,7 +66,7 @@ function readApi(value: unknown, path: Path, reader: Reader): WantedApi {
     scopes: readScopes(api.scopes, [...path, 'scopes'], reader),
     signing_alg:
       reader.choice(api.signing_alg, [...path, 'signing_alg'], ['ES256', 'RS256', 'EdDSA']) ?? defaultApi.signing_alg,
-    token_ttl: readDuration(api.token_ttl, [...path, 'token_ttl'], reader) ?? defaultApi.token_ttl,
+    token_ttl: reader.seconds(api.token_ttl, [...path, 'token_ttl']) ?? defaultApi.token_ttl,
     introspectors: reader.texts(api.introspectors, [...path, 'introspectors']) ?? [],
   }
 }
@@ -160,14 +159,4 @@ function readGrants(value: unknown, path: Path, reader: Reader): WantedGrant[] {
     scopes: reader.texts(scopes, [...path, audience]) ?? [],
     place: reader.place([...path, audience]),
   }))
-}
-
-function readDuration(value: unknown, path: Path, reader: Reader): number | undefined {
-  if (value === undefined || value === null) return undefined
-  try {
-    return secondsOf(String(value), 'token_ttl')
-  } catch (error) {
-    reader.fault(path, (error as Error).message)
-    return undefined
-  }
 }

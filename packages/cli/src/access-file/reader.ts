@@ -1,3 +1,4 @@
+import { secondsOf } from '../duration.ts'
 import { nearest } from './nearest.ts'
 import type { Path, Places } from './places.ts'
 
@@ -73,6 +74,16 @@ export class Reader {
     if (typeof value === 'boolean') return value
     this.fault(path, `${shownPath(path)} must be true or false, not ${kindOf(value)}`)
     return undefined
+  }
+
+  seconds(value: unknown, path: Path): number | undefined {
+    if (value === undefined || value === null) return undefined
+    try {
+      return secondsOf(String(value), String(path.at(-1)))
+    } catch (error) {
+      this.fault(path, (error as Error).message)
+      return undefined
+    }
   }
 
   choice(value: unknown, path: Path, choices: readonly string[]): string | undefined {

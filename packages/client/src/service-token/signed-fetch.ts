@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { serviceTokenHeaders } from '@countersign/tokens'
 import { discard, isRedirect } from '../bounded-request.ts'
 import { ClientError } from '../client-error.ts'
@@ -66,14 +67,8 @@ function bytesOf(body: unknown): Buffer<ArrayBuffer> | undefined {
 /** The bytes as they will be sent, null where there is no body. */
 async function contentOf(request: Request): Promise<Buffer<ArrayBuffer> | null> {
   if (request.body === null) return null
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of request.body) {
-    length += part.length
-    if (length > longestRequestBody) throw bodyNotSignable(`a body of more than ${longestRequestBody} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts)
+  const tooLarge = () => bodyNotSignable(`a body of more than ${longestRequestBody} bytes`)
+  return boundedBody(request.body, longestRequestBody, tooLarge)
 }
 
 function isStream(body: unknown): boolean {

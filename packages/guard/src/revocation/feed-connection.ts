@@ -1,3 +1,4 @@
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { parseJson } from '@countersign/tokens'
 import { readEvents, type StreamEvent } from './event-stream.ts'
 import { type RevocationPage, readRevocationPage } from './revocation-item.ts'
@@ -34,7 +35,9 @@ export function connectFeed(options: FeedConnectionOptions): FeedConnection {
         await response.body?.cancel()
         return 'gone'
       }
-      const body = await readBody(await checked(response, 'application/json'))
+      const tooLarge = () => new Error('a page of the revocation feed is too large')
+      const { body: stream } = await checked(response, 'application/json')
+      const body = await boundedBody(stream, largestPage, tooLarge)
       return readRevocationPage(parseJson(body, { maximumBytes: largestPage }))
     },
     async *events(cursor, signal, onBytes) {
@@ -74,17 +77,6 @@ async function checked(response: Response, type: string): Promise<Response> {
   await response.body?.cancel()
   if (response.status !== 200) throw new Error(`the revocation feed answered ${response.status}`)
   throw new Error(`the revocation feed is not served as ${type}`)
-}
-
-async function readBody(response: Response): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > largestPage) throw new Error('a page of the revocation feed is too large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 async function* noticing(

@@ -9,6 +9,7 @@ import {
 } from '@countersign/spiffe'
 import type { MasterKey } from '../sealing/master-key.ts'
 import type { ChangeFeed } from '../storage/change-feed.ts'
+import { inTurn } from '../storage/in-turn.ts'
 import type { Store } from '../storage/store.ts'
 import type { CertificateAuthorityRow } from '../storage/workload-identity-tables.ts'
 import { CaUnavailable } from './ca-unavailable.ts'
@@ -38,7 +39,6 @@ export class CertificateAuthorities implements TrustDomainAuthority {
   #jwt: Signing<JwtAuthority> | undefined
   #bundle: Bundle
   #published: PublishedAuthorities = { sequenceNumber: 0, x509: [], jwt: [] }
-  #loading: Promise<void> | undefined
 
   constructor(options: CertificateAuthoritiesOptions) {
     this.#options = options
@@ -87,15 +87,7 @@ export class CertificateAuthorities implements TrustDomainAuthority {
    * Reads all anew. Calls that come while one is under way wait for one that begins after them.
    * @throws StoreError `unavailable`, and then all stays as it is
    */
-  async load(): Promise<void> {
-    const previous = this.#loading
-    const loading = (async () => {
-      await previous?.catch(() => {})
-      await this.#read()
-    })()
-    this.#loading = loading
-    await loading
-  }
+  readonly load = inTurn(() => this.#read())
 
   async #read(): Promise<void> {
     const { sequenceNumber, rows } = await readAuthorities(this.#options.store, this.trustDomain)

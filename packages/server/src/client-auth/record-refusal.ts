@@ -48,6 +48,13 @@ export async function recordRefusal(
   return error
 }
 
+/** The same where only failures are limited, so that every refusal counts as one: each writes a row. */
+export async function recordCountedRefusal(...refusal: Parameters<typeof recordRefusal>): Promise<unknown> {
+  const [error, , { address }, , { limits }] = refusal
+  if (error instanceof OAuthError && error.status !== 429) await limits.afterFailure(address)
+  return recordRefusal(...refusal)
+}
+
 function claimedClient({ form }: Partial<ClientRequest>): string | undefined {
   return form && parameter(form, 'client_id')
 }

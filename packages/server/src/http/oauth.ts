@@ -30,6 +30,12 @@ export interface OAuthEndpoint {
   assertionRefusalMilliseconds?: number | undefined
 }
 
+/** What the program hands to every such endpoint, and what that works with. */
+export type OAuthRoutesOptions<Context> = { context: Context } & Pick<
+  OAuthEndpoint,
+  'addressOf' | 'certificateOf' | 'onOutcome' | 'assertionRefusalMilliseconds'
+>
+
 /** One endpoint that takes forms by POST, and nothing by any other method. */
 export function oauthEndpoint(app: FastifyInstance, endpoint: OAuthEndpoint): void {
   const { path, addressOf, onOutcome, assertionRefusalMilliseconds = assertionFailureDefault } = endpoint

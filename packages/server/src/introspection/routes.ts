@@ -1,10 +1,9 @@
-import type { FindPeerCertificate } from '@countersign/guard'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { VerificationLog } from '../audit/verification-log.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
-import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
-import { oauthEndpoint } from '../http/oauth.ts'
+import { type RefusalContext, recordCountedRefusal } from '../client-auth/record-refusal.ts'
+import { type OAuthRoutesOptions, oauthEndpoint } from '../http/oauth.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
 import { type Introspection, introspect, type OwnToken, type OwnTokenContext, readOwnToken } from './introspect.ts'
@@ -13,28 +12,18 @@ export type IntrospectionContext = ClientAuthContext &
   RefusalContext &
   OwnTokenContext & { verifications: Pick<VerificationLog, 'record'> }
 
-export interface IntrospectionRoutesOptions {
-  context: IntrospectionContext
-  addressOf: (request: FastifyRequest) => string
-  certificateOf: FindPeerCertificate
-  onOutcome: (outcome: string) => void
-  assertionRefusalMilliseconds?: number | undefined
-}
-
 /** `POST /oauth/introspect` (RFC 7662) */
-export function introspectionRoutes(app: FastifyInstance, options: IntrospectionRoutesOptions): void {
-  const { context, addressOf, certificateOf, onOutcome, assertionRefusalMilliseconds } = options
+export function introspectionRoutes(app: FastifyInstance, options: OAuthRoutesOptions<IntrospectionContext>): void {
+  const { context } = options
   oauthEndpoint(app, {
+    ...options,
     path: '/oauth/introspect',
-    addressOf,
-    certificateOf,
     answer: async (request) => {
       const body = await answerIntrospection(request, context)
       return { body, outcome: body.active ? 'active' : 'inactive' }
     },
-    onMalformed: (error, address) => refuse(error, { address }, undefined, context),
-    onOutcome,
-    assertionRefusalMilliseconds,
+    onMalformed: (error, address) =>
+      recordCountedRefusal(error, 'introspection.refused', { address }, undefined, context),
   })
 }
 
@@ -54,7 +43,7 @@ export async function answerIntrospection(
     else await recordAnswer(request, authenticated, token?.claims, answer, context)
     return answer === 'not_for_this_client' ? { active: false } : answer
   } catch (error) {
-    throw await refuse(error, request, authenticated, context)
+    throw await recordCountedRefusal(error, 'introspection.refused', request, authenticated, context)
   }
 }
 
@@ -107,15 +96,4 @@ async function recordForeign(
     jti: claims?.jti,
     reason: `the token is another client's, and "${client.id}" is not among the introspectors of its API`,
   })
-}
-
-/** Only failures are limited here, so every refusal counts as one: each writes a row. */
-async function refuse(
-  error: unknown,
-  request: Pick<ClientRequest, 'address'> & Partial<ClientRequest>,
-  authenticated: AuthenticatedClient | undefined,
-  context: IntrospectionContext,
-): Promise<unknown> {
-  if (error instanceof OAuthError && error.status !== 429) await context.limits.afterFailure(request.address)
-  return recordRefusal(error, 'introspection.refused', request, authenticated, context)
 }

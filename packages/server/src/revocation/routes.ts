@@ -1,10 +1,9 @@
-import type { FindPeerCertificate } from '@countersign/guard'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Authority } from '../authority.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
-import { type RefusalContext, recordRefusal } from '../client-auth/record-refusal.ts'
-import { oauthEndpoint } from '../http/oauth.ts'
+import { type RefusalContext, recordCountedRefusal } from '../client-auth/record-refusal.ts'
+import { type OAuthRoutesOptions, oauthEndpoint } from '../http/oauth.ts'
 import { readOwnToken } from '../introspection/introspect.ts'
 import { parameter } from '../token-endpoint/form.ts'
 import { OAuthError } from '../token-endpoint/oauth-error.ts'
@@ -12,25 +11,14 @@ import { isToldRevoked, revokeToken } from './revoke.ts'
 
 export type RevocationContext = ClientAuthContext & RefusalContext & { authority: Authority }
 
-export interface RevocationRoutesOptions {
-  context: RevocationContext
-  addressOf: (request: FastifyRequest) => string
-  certificateOf: FindPeerCertificate
-  onOutcome: (outcome: string) => void
-  assertionRefusalMilliseconds?: number | undefined
-}
-
 /** `POST /oauth/revoke` (RFC 7009) */
-export function revocationRoutes(app: FastifyInstance, options: RevocationRoutesOptions): void {
-  const { context, addressOf, certificateOf, onOutcome, assertionRefusalMilliseconds } = options
+export function revocationRoutes(app: FastifyInstance, options: OAuthRoutesOptions<RevocationContext>): void {
+  const { context } = options
   oauthEndpoint(app, {
+    ...options,
     path: '/oauth/revoke',
-    addressOf,
-    certificateOf,
     answer: async (request) => ({ outcome: await answerRevocation(request, context) }),
-    onMalformed: (error, address) => refuse(error, { address }, undefined, context),
-    onOutcome,
-    assertionRefusalMilliseconds,
+    onMalformed: (error, address) => recordCountedRefusal(error, 'revocation.refused', { address }, undefined, context),
   })
 }
 
@@ -67,17 +55,6 @@ export async function answerRevocation(
     })
     return 'revoked'
   } catch (error) {
-    throw await refuse(error, request, authenticated, context)
+    throw await recordCountedRefusal(error, 'revocation.refused', request, authenticated, context)
   }
-}
-
-/** Only failures are limited here, so every refusal counts as one: each writes a row. */
-async function refuse(
-  error: unknown,
-  request: Pick<ClientRequest, 'address'> & Partial<ClientRequest>,
-  authenticated: AuthenticatedClient | undefined,
-  context: RevocationContext,
-): Promise<unknown> {
-  if (error instanceof OAuthError && error.status !== 429) await context.limits.afterFailure(request.address)
-  return recordRefusal(error, 'revocation.refused', request, authenticated, context)
 }

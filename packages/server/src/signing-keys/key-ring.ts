@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { createSigner, jwkThumbprint, type PublicJwk, type Signer, type SigningAlgorithm } from '@countersign/tokens'
 import type { MasterKey } from '../sealing/master-key.ts'
 import type { ChangeFeed } from '../storage/change-feed.ts'
+import { inTurn } from '../storage/in-turn.ts'
 import { type Store, StoreError } from '../storage/store.ts'
 import type { SigningKeyRow } from '../storage/tables.ts'
 
@@ -19,7 +20,6 @@ export class KeyRing {
   #signers = new Map<SigningAlgorithm, Signer>()
   #published: readonly PublishedKey[] = []
   #version = 0
-  #loading: Promise<void> | undefined
 
   constructor(options: { store: Store; feed: ChangeFeed; masterKey: MasterKey; onError?: (error: unknown) => void }) {
     this.#store = options.store
@@ -63,15 +63,7 @@ export class KeyRing {
    * Reads the keys anew. Calls that come while one is under way wait for one that begins after them.
    * @throws StoreError `unavailable`, and then the keys stay as they are; `corrupt_key`, and then all but that one serve
    */
-  async load(): Promise<void> {
-    const previous = this.#loading
-    const loading = (async () => {
-      await previous?.catch(() => {})
-      await this.#read()
-    })()
-    this.#loading = loading
-    await loading
-  }
+  readonly load = inTurn(() => this.#read())
 
   async #read(): Promise<void> {
     const rows = await this.#store.database

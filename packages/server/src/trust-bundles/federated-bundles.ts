@@ -1,5 +1,6 @@
 import { type Bundle, type BundleSet, parseBundleDocument } from '@countersign/spiffe'
 import type { ChangeFeed } from '../storage/change-feed.ts'
+import { inTurn } from '../storage/in-turn.ts'
 import type { Store } from '../storage/store.ts'
 
 /**
@@ -10,7 +11,6 @@ export class FederatedBundles implements BundleSet {
   readonly #store: Store
   readonly #listeners = new Set<(trustDomain: string) => void>()
   #bundles = new Map<string, { text: string; bundle: Bundle }>()
-  #loading: Promise<void> | undefined
 
   constructor(options: { store: Store; feed: ChangeFeed; onError?: (error: unknown) => void }) {
     this.#store = options.store
@@ -34,15 +34,7 @@ export class FederatedBundles implements BundleSet {
   }
 
   /** Reads all anew; they are few. @throws StoreError `unavailable`, and then they stay as they are */
-  async load(): Promise<void> {
-    const previous = this.#loading
-    const loading = (async () => {
-      await previous?.catch(() => {})
-      await this.#read()
-    })()
-    this.#loading = loading
-    await loading
-  }
+  readonly load = inTurn(() => this.#read())
 
   async #read(): Promise<void> {
     const rows = await this.#store.database.selectFrom('trust_bundles').select(['trust_domain', 'bundle']).execute()

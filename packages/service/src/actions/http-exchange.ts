@@ -1,3 +1,4 @@
+import { boundedBody } from '@countersign/outbound/bounded-body'
 import { ActionError } from './action-error.ts'
 
 /** A call whose answer is read within bounds of size and time. */
@@ -21,7 +22,8 @@ export async function exchange(send: typeof fetch, call: HttpExchange): Promise<
   const request = requestOf(call)
   try {
     const response = await send(url, { ...request, signal: deadline, redirect: 'error' })
-    const content = await contentOf(response)
+    const tooLarge = () => new Error(`the answer has more than ${longestAnswer} bytes`)
+    const content = (await boundedBody(response.body, longestAnswer, tooLarge)).toString('utf8')
     if (response.ok) return contentValue(content, response)
     throw new ActionError(
       action,
@@ -52,17 +54,6 @@ function requestOf({ action, method, headers = {}, body }: HttpExchange): Reques
   } catch {
     throw new ActionError(action, 'bad_value', 'a header has a name or value that HTTP does not allow')
   }
-}
-
-async function contentOf(response: Response): Promise<string> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of response.body ?? []) {
-    length += part.length
-    if (length > longestAnswer) throw new Error(`the answer has more than ${longestAnswer} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
 }
 
 function contentValue(content: string, response: Response): unknown {

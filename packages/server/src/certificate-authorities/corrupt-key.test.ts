@@ -69,6 +69,18 @@ describeStores('a CA key that cannot be opened', (kind) => {
     expect(under.one.errors).toHaveLength(1)
   })
 
+  it('for what is published is the public half of another, signs nothing that nobody could verify', async () => {
+    const [id] = (await under.ids('jwt', 'active')) as [string]
+    await under.one.store.database
+      .updateTable('certificate_authorities')
+      .set({ public_key: publicKeyDer.toString('base64') })
+      .where('id', '=', id)
+      .execute()
+    await restart()
+    expect(() => under.one.authorities.jwtSigner()).toThrow(expect.objectContaining({ code: 'ca_unavailable' }))
+    expect(sign).not.toThrow()
+  })
+
   it('is replaced by force, and what it signed stays trusted', async () => {
     const before = sign()
     await damage((await under.ids('x509', 'active'))[0] as string, () => 'hello')

@@ -202,6 +202,24 @@ describe('verifyCertificateChain refuses', () => {
     expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000)
   })
 
+  it('a maze without checking one signature with a key that nobody trusts, slow as its sender may have chosen it', () => {
+    const { key } = forgeCa('Maze')
+    const named = forgeCa('Maze', { key, issuer: { certificate: root.certificate, key } })
+    const mazes = [named, ...Array.from({ length: 8 }, () => forgeCa('Maze', { key, issuer: named }))]
+    let asked = 0
+    const watched = mazes.map(({ certificate }) => ({
+      ...certificate,
+      get publicKey() {
+        asked += 1
+        return certificate.publicKey
+      },
+    }))
+    const chain = [forgeLeaf(named).certificate, ...watched]
+    expect(codeOf(() => verifyCertificateChain(chain, of(root), now))).toBe('untrusted_svid')
+    expect(asked).toBe(0)
+    expect(codeOf(() => verifyCertificateChain(chain, of(named), now))).toBe('accepted')
+  })
+
   it('a chain of which any bit was changed', () => {
     const chain = [deepLeaf, intermediate].map(({ certificate }) => certificate)
     for (const [index, { der }] of chain.entries()) {

@@ -28,13 +28,14 @@ export function verifyCertificateChain(
   now: number,
   options: ChainOptions = {},
 ): readonly Certificate[] {
-  const [leaf, ...others] = chain
+  const [leaf] = chain
   if (leaf === undefined) throw untrusted('there is no certificate')
   if (chain.length > maximumChain) throw untrusted(`the chain has more than ${maximumChain} certificates`)
   if (leaf.isCa) throw untrusted('the first certificate of the chain is that of a CA, which never authenticates')
   const search: Search = {
-    others,
-    anchors,
+    leaf,
+    // What is an anchor is where a path begins, whether it was sent along or not.
+    candidates: chain.filter((one) => one === leaf || !anchors.some(({ der }) => der.equals(one.der))),
     now,
     options,
     signaturesLeft: maximumSignatures,
@@ -43,14 +44,16 @@ export function verifyCertificateChain(
   }
   const own = flawOf(leaf, search)
   if (own !== undefined) throw own
-  const path = pathToAnchor([leaf], search)
-  if (path === undefined) throw search.obstacle ?? untrusted('no trusted CA has signed the certificate')
-  return path
+  for (const anchor of anchors) {
+    const path = pathToLeaf([anchor], search)
+    if (path !== undefined) return path
+  }
+  throw search.obstacle ?? untrusted('no trusted CA has signed the certificate')
 }
 
 interface Search {
-  readonly others: readonly Certificate[]
-  readonly anchors: readonly Certificate[]
+  readonly leaf: Certificate
+  readonly candidates: readonly Certificate[]
   readonly now: number
   readonly options: ChainOptions
   signaturesLeft: number
@@ -59,26 +62,29 @@ interface Search {
   obstacle: SpiffeError | undefined
 }
 
-/** `path` with what leads from its last certificate to an anchor, or undefined where nothing does. */
-function pathToAnchor(path: readonly Certificate[], search: Search): readonly Certificate[] | undefined {
-  const last = path.at(-1)!
-  const anchor = search.anchors.find((one) => mayIssue(one, last, path, search))
-  if (anchor !== undefined) return [...path, anchor]
-  for (const other of search.others) {
-    if (path.some(({ der }) => der.equals(other.der)) || !mayIssue(other, last, path, search)) continue
-    const found = pathToAnchor([...path, other], search)
-    if (found !== undefined) return found
+/**
+ * The path from the leaf to the anchor that `above` begins with, or undefined where there is none. It is searched for from
+ * the anchor downwards, so that no signature is checked with a key that nobody trusts: whoever sends a chain could choose
+ * slow ones, and many.
+ */
+function pathToLeaf(above: readonly Certificate[], search: Search): readonly Certificate[] | undefined {
+  const issuer = above.at(-1)!
+  for (const candidate of search.candidates) {
+    if (above.some(({ der }) => der.equals(candidate.der)) || !hasSigned(issuer, candidate, search)) continue
+    if (candidate !== search.leaf) {
+      const found = candidate.isCa ? pathToLeaf([...above, candidate], search) : noteIfIssuer(candidate, search)
+      if (found !== undefined) return found
+      continue
+    }
+    const path = [...above, candidate].toReversed()
+    const flaw = flawOfPath(path, search)
+    if (flaw === undefined) return path
+    search.obstacle ??= flaw
   }
   return undefined
 }
 
-/** Whether `issuer` has signed `certificate` and was allowed to, for all that is on the path below it. */
-function mayIssue(
-  issuer: Certificate,
-  certificate: Certificate,
-  path: readonly Certificate[],
-  search: Search,
-): boolean {
+function hasSigned(issuer: Certificate, certificate: Certificate, search: Search): boolean {
   if (!issuer.subjectDer.equals(certificate.issuerDer)) return false
   const { authorityKeyId } = certificate
   if (authorityKeyId !== undefined && issuer.subjectKeyId !== undefined && authorityKeyId !== issuer.subjectKeyId) {
@@ -86,14 +92,6 @@ function mayIssue(
   }
   if (search.signaturesLeft === 0) return false
   search.signaturesLeft -= 1
-  if (!hasSigned(issuer, certificate)) return false
-  const flaw = issuerFlaw(issuer, path, search) ?? flawOf(issuer, search)
-  search.obstacle ??= flaw
-  return flaw === undefined
-}
-
-/** Once for two certificates: what one has signed it has signed for ever, all other rules are asked each time. */
-function hasSigned(issuer: Certificate, certificate: Certificate): boolean {
   if (knownIssuers.get(certificate)?.has(issuer)) return true
   const { algorithmDer, message, signature } = certificate.signed
   if (!isSignedBy(issuer.publicKey, algorithmDer, message, signature)) return false
@@ -102,10 +100,27 @@ function hasSigned(issuer: Certificate, certificate: Certificate): boolean {
   return true
 }
 
+/** What one certificate's key has signed it has signed for ever: computed once, while all other rules are asked each time. */
 const knownIssuers = new WeakMap<Certificate, WeakSet<Certificate>>()
 
+/** What no CA has signed others with is no way to the leaf; it is worth a word where somebody thought that it was. */
+function noteIfIssuer(certificate: Certificate, search: Search): undefined {
+  if (search.candidates.some(({ issuerDer }) => issuerDer.equals(certificate.subjectDer))) {
+    search.obstacle ??= noCa(certificate)
+  }
+}
+
+/** Why one of a path's issuers was not allowed to sign what is below it. */
+function flawOfPath(path: readonly Certificate[], search: Search): SpiffeError | undefined {
+  for (const [index, issuer] of path.entries()) {
+    const flaw = index === 0 ? undefined : (issuerFlaw(issuer, path.slice(0, index), search) ?? flawOf(issuer, search))
+    if (flaw !== undefined) return flaw
+  }
+  return undefined
+}
+
 function issuerFlaw(issuer: Certificate, path: readonly Certificate[], search: Search): SpiffeError | undefined {
-  if (!issuer.isCa) return untrusted(`${nameOf(issuer)} has signed it, and is not a CA`)
+  if (!issuer.isCa) return noCa(issuer)
   if (issuer.keyUsage?.has('keyCertSign') === false) {
     return untrusted(`the CA ${nameOf(issuer)} may not sign certificates: its key usage has no keyCertSign`)
   }
@@ -150,6 +165,10 @@ function flawOf(certificate: Certificate, { now, options: { purpose } }: Search)
 
 function nameOf({ uris, subject, serialNumber }: Certificate): string {
   return quoted(uris[0] ?? (subject === '' ? `serial number ${serialNumber}` : subject))
+}
+
+function noCa(certificate: Certificate): SpiffeError {
+  return untrusted(`${nameOf(certificate)} has signed it, and is not a CA`)
 }
 
 function untrusted(message: string): SpiffeError {

@@ -163,6 +163,13 @@ describe('parseX509Svid', () => {
     expect(codeOf(() => parseX509Svid(Buffer.alloc(0), pkcs8(leaf.key)))).toBe('invalid_svid')
     expect(messageOf(() => parseX509Svid(Buffer.concat([der, der]), pkcs8(leaf.key)))).toMatch('not that of a CA')
     expect(codeOf(() => parseX509Svid(root.certificate.der, pkcs8(root.key)))).toBe('invalid_svid')
+    for (const half of [
+      [basicConstraints(true), keyUsage('crlSign')],
+      [basicConstraints(false), keyUsage('keyCertSign')],
+    ]) {
+      const behind = Buffer.concat([der, forge({ name: 'Half', issuer: root, extensions: half }).certificate.der])
+      expect(messageOf(() => parseX509Svid(behind, pkcs8(leaf.key)))).toMatch('not that of a CA')
+    }
     expect(codeOf(() => parseX509Svid(Buffer.concat(Array(11).fill(der)), pkcs8(leaf.key)))).toBe('invalid_certificate')
   })
 })

@@ -57,6 +57,15 @@ describe('x509pop lets a node join', () => {
     expect((await attest([made])).id).toContain(sha1(made))
   })
 
+  it('with its common name, and no other part of its subject in the place of it', async () => {
+    const cn = async (subject: string) => {
+      const { selectors } = await attest([makeCertificate({ subject, issuer: root })])
+      return selectors.map(({ value }) => value).filter((value) => value.startsWith('subject:'))
+    }
+    expect(await cn('/CN=node-1/O=node-2/serialNumber=node-3')).toEqual(['subject:cn:node-1'])
+    expect(await cn('/O=node-1')).toEqual([])
+  })
+
   it('with names for nodes as selectors, of this trust domain only', async () => {
     const san = [
       'URI:x509pop://example.org/datacenter/us-east-1',

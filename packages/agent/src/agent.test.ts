@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { readdirSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PermissionDeniedDetails_Reason as Reason } from '@countersign/spiffe/protocol/spire-types'
 import { createTestAuthority } from '@countersign/spiffe/testing'
@@ -108,6 +108,29 @@ describe('what an agent takes for its server', () => {
     void other.agent.start()
     await until(() => other.logged.some((line) => line.includes('shows spiffe://example.test/web, not')))
     expect(stranger.count('attestAgent')).toBe(0)
+  })
+})
+
+describe('an agent that was away until no authority that it knows vouches for the server', () => {
+  it('tells what lets it in again: the new bundle, and an empty data directory', async () => {
+    const [before, after] = [await testServer(), await testServer()]
+    const dataDirectory = join(testFolder(), 'data')
+    const first = testAgent(before, { dataDirectory })
+    await first.agent.start()
+    await first.agent.ready
+    await first.agent.stop()
+
+    // With the new bundle, but what it stored counts before that.
+    const away = testAgent(after, { dataDirectory })
+    await away.agent.start()
+    const cure = /no authority of the bundle vouches for the server .* with it and an empty data directory/
+    await until(() => away.logged.some((line) => line.startsWith('warn') && cure.test(line)))
+    await away.agent.stop()
+
+    rmSync(dataDirectory, { recursive: true })
+    const back = testAgent(after, { dataDirectory })
+    await back.agent.start()
+    await back.agent.ready
   })
 })
 

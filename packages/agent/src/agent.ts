@@ -100,6 +100,7 @@ export function createAgent(options: AgentOptions): Agent {
     random,
     log,
     prefetch: options.prefetch ?? 1_000,
+    onBack: () => synchronizer.hurry(),
   })
   const holders = new Holders({
     watch,
@@ -133,6 +134,7 @@ export function createAgent(options: AgentOptions): Agent {
     random,
     log,
     heed: (error, over) => identity.heed(error, over),
+    onBack: () => svids.hurry(),
   })
   const identities = new WorkloadIdentities({
     attestors: options.attestors,

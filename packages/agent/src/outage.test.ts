@@ -48,6 +48,26 @@ describe('a server that is away for an hour', () => {
     client.close()
   })
 
+  it('is asked for all that waits as soon as it answers anything', async () => {
+    const { clock, server, agent } = await onOneClock({ agent: 4 * 3600, x509: 1800, jwt: 300 })
+    await server.stop()
+    await clock.advance(hour)
+    expect(agent.status().cached_svids).toBe(0)
+    await server.start()
+    const away = clock.now() / 1000
+    const isBack = () => ({
+      synchronized: (agent.status().last_sync as number) >= away,
+      svids: agent.status().cached_svids,
+    })
+    while (!isBack().synchronized && isBack().svids === 0) {
+      await clock.advance(1_000)
+      // The connection's own pause before it tries again is in real time.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await clock.advance(1_000)
+    await expect.poll(isBack).toEqual({ synchronized: true, svids: 1 })
+  })
+
   it('leaves no workload with an expired SVID: there is none then', async () => {
     const { clock, server, agent, socket } = await onOneClock({ agent: 3600, x509: 1800, jwt: 300 })
     const { svids } = await fetchX509(socket)

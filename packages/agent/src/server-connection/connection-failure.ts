@@ -18,7 +18,7 @@ export function connectionFailure(message: string): string {
     wrapped !== undefined &&
     /self-signed certificate|unable to (get|verify)|certificate signature failure/.test(said)
   )
-    return `no authority of the bundle vouches for the server (${said}); get its bundle anew: countersign bundle show --format pem`
+    return `no authority of the bundle vouches for the server (${said}); get its bundle anew (countersign bundle show --format pem), and start the agent with it and an empty data directory`
   if (wrapped !== undefined && /certificate (has expired|is not yet valid)/.test(said))
     return `the server's ${said}, by this machine's clock; is the clock right, here and at the server?`
   if (wrapped !== undefined && said.startsWith('Failed to connect'))

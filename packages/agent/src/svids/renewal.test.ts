@@ -32,6 +32,7 @@ describe('a thousand SVIDs that were issued together', () => {
       clock,
       random: Math.random,
       log: silentLog,
+      onBack: () => {},
       prefetch: 1_000,
     })
     cache.setEntries(new Map(Array.from({ length: 1_000 }, (_, index) => [`${index}`, entry(`${index}`)])))
@@ -63,6 +64,7 @@ describe('a thousand SVIDs that were issued together', () => {
       clock: { now: () => clock.now() - setBack, after: (delay, callback) => clock.after(delay, callback) },
       random: () => 1,
       log: silentLog,
+      onBack: () => {},
       prefetch: 1_000,
     })
     cache.setEntries(new Map([['1', entry('1')]]))
@@ -87,6 +89,7 @@ describe('a thousand SVIDs that were issued together', () => {
       clock,
       random: () => 1,
       log: silentLog,
+      onBack: () => {},
       prefetch: 1_000,
     })
     cache.setEntries(new Map([['1', entry('1')]]))

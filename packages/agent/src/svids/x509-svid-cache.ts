@@ -17,6 +17,8 @@ export interface X509SvidCacheOptions {
   readonly log: AgentLog
   /** How many SVIDs are kept ready without anybody having asked. */
   readonly prefetch: number
+  /** The server signs again after it did not. */
+  readonly onBack: () => void
 }
 
 interface CacheSlot {
@@ -127,6 +129,13 @@ export class X509SvidCache {
     return count
   }
 
+  /** Ends the pause after a failure: the server was heard to answer others. */
+  hurry(): void {
+    if (this.#notBefore === 0) return
+    this.#notBefore = 0
+    void this.#work()
+  }
+
   stop(): void {
     this.#stopped = true
     this.#cancelTimer()
@@ -141,6 +150,8 @@ export class X509SvidCache {
       for (let due = this.#due(); due.length > 0; due = this.#due()) {
         await this.#options.issue(due, (results) => this.#take(results))
         this.#backOff.succeeded()
+        if (this.#notBefore > 0) this.#options.onBack()
+        this.#notBefore = 0
       }
     } catch (error) {
       const waitMilliseconds = this.#backOff.failed()

@@ -19,6 +19,8 @@ export interface SynchronizerOptions {
   readonly log: AgentLog
   /** Sees each failure before the next try, and over which connection it came. */
   readonly heed: (error: unknown, over: ServerConnection) => Promise<void>
+  /** The server answers again after it did not. */
+  readonly onBack: () => void
 }
 
 const longestWaitMilliseconds = 60_000
@@ -27,6 +29,7 @@ const longestWaitMilliseconds = 60_000
 export class Synchronizer {
   readonly #options: SynchronizerOptions
   readonly #stop = new AbortController()
+  #hurry = () => {}
   readonly #first = Promise.withResolvers<void>()
   #lastSuccess: number | undefined
 
@@ -59,7 +62,10 @@ export class Synchronizer {
       try {
         await this.#synchronize(over)
         backOff.succeeded()
-        if (failing) log.info({}, 'entries and bundles are synchronized again')
+        if (failing) {
+          log.info({}, 'entries and bundles are synchronized again')
+          this.#options.onBack()
+        }
         failing = false
       } catch (error) {
         if (this.#stop.signal.aborted) return
@@ -71,8 +77,16 @@ export class Synchronizer {
         )
         await this.#options.heed(error, over)
       }
-      await pause(clock, waitMilliseconds, this.#stop.signal)
+      const hurried = Promise.withResolvers<void>()
+      if (failing) this.#hurry = hurried.resolve
+      await Promise.race([pause(clock, waitMilliseconds, this.#stop.signal), hurried.promise])
+      this.#hurry = () => {}
     }
+  }
+
+  /** Ends the pause after a failure: the server was heard to answer others. */
+  hurry(): void {
+    this.#hurry()
   }
 
   stop(): void {

@@ -166,8 +166,12 @@ describe('the k8s attestor', () => {
     await Promise.all(Array.from({ length: 10 }, () => attestor.attest(workload, () => {})))
     expect(asked).toHaveLength(1)
     writeFileSync(files.tokenFile, 'second-token\n')
-    const attest = async () => (await attestor.attest(workload, () => {}), asked.length)
-    await expect.poll(attest).toBe(2)
+    await expect
+      .poll(async () => {
+        await attestor.attest(workload, () => {})
+        return asked.length
+      })
+      .toBe(2)
     expect(asked[1]?.headers.authorization).toBe('Bearer second-token')
   })
 

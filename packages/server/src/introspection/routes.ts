@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { AuditFact } from '../audit/event.ts'
 import type { VerificationLog } from '../audit/verification-log.ts'
 import { authenticateClient } from '../client-auth/authenticate-client.ts'
 import type { AuthenticatedClient, ClientAuthContext, ClientRequest } from '../client-auth/client-auth-method.ts'
@@ -39,9 +40,16 @@ export async function answerIntrospection(
     if (text === undefined) throw new OAuthError('invalid_request', 'token is missing')
     const token = await readOwnToken(text, context)
     const answer = await answerFor(token, authenticated, context)
-    if (answer === 'not_for_this_client') await recordForeign(request, authenticated, token?.claims, context)
-    else await recordAnswer(request, authenticated, token?.claims, answer, context)
-    return answer === 'not_for_this_client' ? { active: false } : answer
+    const { client, method, credentialId: credential } = authenticated
+    const { aud: audience, jti } = token?.claims ?? {}
+    const asked = { client_id: client.id, address: request.address, method, credential, audience, jti }
+    if (answer === 'not_for_this_client') {
+      await recordForeign(asked, request.address, context)
+      return { active: false }
+    }
+    const { active } = answer
+    await context.verifications.record({ type: 'token.introspected', outcome: 'success', ...asked, detail: { active } })
+    return answer
   } catch (error) {
     throw await recordCountedRefusal(error, 'introspection.refused', request, authenticated, context)
   }
@@ -57,43 +65,17 @@ function answerFor(
   return introspect(token, context, (introspectors) => isOwn || introspectors.includes(client.id))
 }
 
-function recordAnswer(
-  { address }: ClientRequest,
-  { client, method, credentialId }: AuthenticatedClient,
-  claims: OwnToken['claims'] | undefined,
-  { active }: Introspection,
-  { verifications }: IntrospectionContext,
-): Promise<void> {
-  return verifications.record({
-    type: 'token.introspected',
-    outcome: 'success',
-    client_id: client.id,
-    address,
-    method,
-    credential: credentialId,
-    audience: claims?.aud,
-    jti: claims?.jti,
-    detail: { active },
-  })
-}
-
 /** Also counts against the address: whoever tries others' tokens is slowed like whoever guesses. */
 async function recordForeign(
-  { address }: ClientRequest,
-  { client, method, credentialId }: AuthenticatedClient,
-  claims: OwnToken['claims'] | undefined,
+  asked: Omit<AuditFact, 'type' | 'outcome'>,
+  address: string,
   context: IntrospectionContext,
-): Promise<void> {
+) {
   await context.limits.afterFailure(address)
   await context.audit.record({
     type: 'introspection.refused',
     outcome: 'failure',
-    client_id: client.id,
-    address,
-    method,
-    credential: credentialId,
-    audience: claims?.aud,
-    jti: claims?.jti,
-    reason: `the token is another client's, and "${client.id}" is not among the introspectors of its API`,
+    ...asked,
+    reason: `the token is another client's, and "${asked.client_id}" is not among the introspectors of its API`,
   })
 }

@@ -7,7 +7,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   refusal,
   startTestNodeServer,
@@ -44,15 +43,14 @@ describe('an agent that floods', () => {
     }
     await expect.poll(() => refused, { timeout: 10_000 }).toBe(50)
     for (const session of sessions.splice(0)) session.destroy()
-    const client = connect(server.address, server.roots(), identity)
+    const client = server.connect(identity)
     await expect
       .poll(() => ask(client.agent.postStatus, client.agent, { currentBundleSerial: 0, agentVersion: '1' }))
       .toBeDefined()
-    client.close()
   })
 
   it('pays for what it reports as ended, however often it reports the same', async () => {
-    const client = connect(server.address, server.roots(), identity, { countersign: true })
+    const client = server.connect(identity, { countersign: true })
     const { id: entryId } = await server.entry({ parentId: agentId(identity) })
     const { results } = await ask(client.svid.batchNewX509Svid, client.svid, {
       params: [{ entryId, csr: newKey().csr }],
@@ -68,7 +66,6 @@ describe('an agent that floods', () => {
     for (let count = 0; count < 19; count++) expect(await report()).toEqual({ revoked: 1 })
     expect(await refusal(report())).toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
     expect(await server.events('svid.revoked')).toHaveLength(19)
-    client.close()
   })
 
   it('gets no message unpacked that is larger than one may be', async () => {

@@ -5,7 +5,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   identityOf,
   newKey,
   nextMessage,
@@ -21,21 +20,12 @@ beforeAll(async () => {
 })
 afterAll(() => server?.close())
 
-async function asAgent<T>(identity: TestIdentity | undefined, use: (client: ReturnType<typeof connect>) => Promise<T>) {
-  const client = connect(server.address, server.roots(), identity)
-  try {
-    return await use(client)
-  } finally {
-    client.close()
-  }
-}
-
 const entriesOf = (identity: TestIdentity) =>
-  asAgent(identity, ({ entry }) => ask(entry.getAuthorizedEntries, entry, { outputMask: undefined }))
+  server.asAgent(identity, ({ entry }) => ask(entry.getAuthorizedEntries, entry, { outputMask: undefined }))
 
 async function renew(identity: TestIdentity): Promise<TestIdentity> {
   const { key, csr } = newKey()
-  const { svid } = await asAgent(identity, ({ agent }) => ask(agent.renewAgent, agent, { params: { csr } }))
+  const { svid } = await server.asAgent(identity, ({ agent }) => ask(agent.renewAgent, agent, { params: { csr } }))
   return { key, svid: svid! }
 }
 
@@ -94,7 +84,7 @@ it('signs no weak or broken request, and spends no token on it', async () => {
 })
 
 it('ends an attestation that begins with anything but its first message', async () => {
-  const client = connect(server.address, server.roots())
+  const client = server.connect()
   const call = client.agent.attestAgent()
   const ended = nextMessage(call as never)
   call.write({ step: { $case: 'challengeResponse', value: Buffer.from('x') } })
@@ -103,13 +93,12 @@ it('ends an attestation that begins with anything but its first message', async 
   const nothing = nextMessage(empty as never)
   empty.end()
   expect(await refusal(nothing)).toMatchObject({ code: 'INVALID_ARGUMENT' })
-  client.close()
 })
 
 it('notes the version of an agent', async () => {
   const identity = await attestByToken(server)
   const post = (agentVersion: string) =>
-    asAgent(identity, ({ agent }) => ask(agent.postStatus, agent, { currentBundleSerial: 0, agentVersion }))
+    server.asAgent(identity, ({ agent }) => ask(agent.postStatus, agent, { currentBundleSerial: 0, agentVersion }))
   expect(await post('1.15.3')).toEqual({})
   expect(await server.server.authority.workloadIdentity?.nodes.get(agentId(identity))).toMatchObject({})
   expect(await refusal(post('x'.repeat(256)))).toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -123,16 +112,13 @@ it('does not take the key of one agent with the certificate of another', async (
 
 /** @returns when it was answered with a result or a challenge */
 async function attest(value: object): Promise<void> {
-  const client = connect(server.address, server.roots())
-  try {
-    const call = client.agent.attestAgent()
+  await server.asAgent(undefined, async ({ agent }) => {
+    const call = agent.attestAgent()
     const answer = nextMessage(call as never)
     call.write({ step: { $case: 'params', value: value as never } })
     await answer
     call.cancel()
-  } finally {
-    client.close()
-  }
+  })
 }
 
 function tryOr(make: () => Buffer): Buffer[] {

@@ -5,7 +5,6 @@ import { setTrustBundle } from '../trust-bundles/manage-trust-bundles.ts'
 import {
   ask,
   attestByToken,
-  connect,
   refusal,
   startTestNodeServer,
   type TestAgent,
@@ -18,17 +17,14 @@ let agent: TestAgent
 let stranger: TestAgent
 beforeAll(async () => {
   server = await startTestNodeServer()
-  agent = connect(server.address, server.roots(), await attestByToken(server))
-  stranger = connect(server.address, server.roots())
+  agent = server.connect(await attestByToken(server))
+  stranger = server.connect()
   const { authority } = server.server
   const bundle = JSON.parse(formatBundleDocument(other.bundle))
   await setTrustBundle('other.example', { bundle }, { authority, identity: authority.workloadIdentity! }, {})
   await authority.feed.catchUp()
 })
-afterAll(async () => {
-  for (const client of [agent, stranger]) client?.close()
-  await server?.close()
-})
+afterAll(() => server?.close())
 
 const federated = (trustDomain: string, { bundle } = agent) =>
   ask(bundle.getFederatedBundle, bundle, { trustDomain, outputMask: undefined })

@@ -3,7 +3,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   startTestNodeServer,
   type TestIdentity,
@@ -24,13 +23,9 @@ afterEach(() => server.close())
 
 /** Over a new connection, judged by this machine's clock, which is right. */
 async function issue(entryId: string): Promise<number | undefined> {
-  const client = connect(server.address, server.roots(), identity)
-  try {
-    const params = [{ entryId, csr: newKey().csr }]
-    return (await ask(client.svid.batchNewX509Svid, client.svid, { params })).results[0]?.status?.code
-  } finally {
-    client.close()
-  }
+  const params = [{ entryId, csr: newKey().csr }]
+  const { results } = await server.asAgent(identity, ({ svid }) => ask(svid.batchNewX509Svid, svid, { params }))
+  return results[0]?.status?.code
 }
 
 it("serves agents again at once when the server's clock, which was hours ahead, is set right", async () => {

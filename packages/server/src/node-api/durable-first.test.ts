@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, it, onTestFinished } from 'vitest'
-import { agentId, ask, attestByToken, connect, newKey, startTestNodeServer } from './node-api.fixture.ts'
+import { agentId, ask, attestByToken, newKey, startTestNodeServer } from './node-api.fixture.ts'
 
 it('gives no SVID away before what says so is durable (84)', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-durable-'))
   const file = join(folder, 'a.db')
   const server = await startTestNodeServer({ databaseUrl: `sqlite:${file}` })
   const identity = await attestByToken(server)
-  const client = connect(server.address, server.roots(), identity)
+  const client = server.connect(identity)
   const other = new DatabaseSync(file)
   onTestFinished(async () => {
     other.close()

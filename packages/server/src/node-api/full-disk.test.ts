@@ -6,7 +6,7 @@ import { exportEvents, exportHeads } from '../audit/export.ts'
 import { verifyChains } from '../audit/verify.ts'
 import { generateMasterKey } from '../sealing/master-key.ts'
 import { mountSmallDisk } from '../small-disk.fixture.ts'
-import { agentId, ask, attestByToken, connect, newKey, refusal, startTestNodeServer } from './node-api.fixture.ts'
+import { agentId, ask, attestByToken, newKey, refusal, startTestNodeServer } from './node-api.fixture.ts'
 
 const small = mountSmallDisk()
 afterAll(() => small.unmount())
@@ -17,7 +17,7 @@ it.skipIf(small.path === '')(
     const databaseUrl = `sqlite:${join(small.path, 'server.db')}`
     const server = await startTestNodeServer({ databaseUrl, masterKey: generateMasterKey() })
     const identity = await attestByToken(server)
-    const client = connect(server.address, server.roots(), identity)
+    const client = server.connect(identity)
     const { id: entryId } = await server.entry({ parentId: agentId(identity) })
     const token = await server.joinToken()
     const params = Array.from({ length: 20 }, () => ({ entryId, csr: newKey().csr }))

@@ -4,7 +4,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   nextMessage,
   startTestNodeServer,
@@ -33,7 +32,7 @@ it('lets an agent join by a token, and serves its workloads from then on', async
   ).toBe(id)
 
   const entry = await server.entry({ parentId: id, spiffeId: 'spiffe://example.org/billing', dnsNames: ['billing'] })
-  const client = connect(server.address, server.roots(), identity)
+  const client = server.connect(identity)
   const sync = client.entry.syncAuthorizedEntries()
   const synced = nextMessage(sync)
   sync.write({ outputMask: undefined, ids: [] })

@@ -7,7 +7,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   refusal,
   startTestNodeServer,
@@ -31,13 +30,7 @@ describeStores('an agent that lost the answer to its join token, with two replic
   beforeAll(async () => {
     database = await freshDatabase(kind)
     here = await startTestNodeServer({ databaseUrl: database.url, issuer, settings: { ...settings, replica: 'here' } })
-    const { masterKey } = here.server
-    there = await startTestNodeServer({
-      databaseUrl: database.url,
-      issuer,
-      masterKey,
-      settings: { ...settings, replica: 'there' },
-    })
+    there = await here.replica({ ...settings, replica: 'there' })
   })
   afterAll(async () => {
     await here?.close()
@@ -56,20 +49,8 @@ describeStores('an agent that lost the answer to its join token, with two replic
       .sort()
   const serialOf = ({ svid }: TestIdentity) => parseCertificate(svid.certChain[0] as Buffer).serialNumber
 
-  async function asAgent<T>(
-    identity: TestIdentity,
-    use: (client: ReturnType<typeof connect>) => Promise<T>,
-    { address, roots } = here,
-  ): Promise<T> {
-    const client = connect(address, roots(), identity)
-    try {
-      return await use(client)
-    } finally {
-      client.close()
-    }
-  }
   const useSvid = (identity: TestIdentity, at = here) =>
-    asAgent(identity, ({ entry }) => ask(entry.getAuthorizedEntries, entry, { outputMask: undefined }), at)
+    at.asAgent(identity, ({ entry }) => ask(entry.getAuthorizedEntries, entry, { outputMask: undefined }))
 
   it('is answered again by its key, by each of them, as the same node with another SVID', async () => {
     const { authority } = here.server
@@ -139,7 +120,7 @@ describeStores('an agent that lost the answer to its join token, with two replic
       async (identity) => {
         const renewed = newKey()
         const params = { csr: renewed.csr }
-        const { svid } = await asAgent(identity, ({ agent }) => ask(agent.renewAgent, agent, { params }))
+        const { svid } = await here.asAgent(identity, ({ agent }) => ask(agent.renewAgent, agent, { params }))
         await useSvid({ key: renewed.key, svid: svid! })
       },
     ],

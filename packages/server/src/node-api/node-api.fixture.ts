@@ -46,8 +46,14 @@ export interface TestNodeServer {
   entry(
     values: Partial<Parameters<typeof createEntry>[0]> & { parentId: string },
   ): Promise<{ id: string; spiffeId: string }>
+  /** Another one on the same database */
+  replica(settings?: TestServerOptions['settings']): Promise<TestNodeServer>
   /** PEM of the trust domain's authorities as they are now */
   roots(): Buffer
+  /** A connection that ends with the server at the latest */
+  connect(identity?: TestIdentity, options?: Parameters<typeof connect>[3]): TestAgent
+  /** Over a connection of its own, which ends with it */
+  asAgent<T>(identity: TestIdentity | undefined, use: (client: TestAgent) => Promise<T>): Promise<T>
   /** Audit events, oldest first */
   events(type?: string): Promise<Record<string, unknown>[]>
   close(): Promise<void>
@@ -58,6 +64,7 @@ export async function startTestNodeServer(
   options: TestServerOptions & { nodeApi?: Partial<NodeApiOptions>; spiffe?: object } = {},
 ): Promise<TestNodeServer> {
   const errors: unknown[] = []
+  const clients: TestAgent[] = []
   const onError = (_what: string, error: unknown) => void errors.push(error)
   const server = await startTestServer({
     ...options,
@@ -73,11 +80,29 @@ export async function startTestNodeServer(
     onError,
     ...options.nodeApi,
   })
+  const address = `127.0.0.1:${nodeApi.port}`
+  const roots = () => Buffer.from(formatPemCertificates(authority.workloadIdentity!.ca.bundle().x509Authorities))
   return {
     server,
     nodeApi,
-    address: `127.0.0.1:${nodeApi.port}`,
+    address,
     errors,
+    replica: (settings) =>
+      startTestNodeServer({ ...options, issuer: server.issuer, masterKey: server.masterKey, settings }),
+    roots,
+    connect(identity, connection) {
+      const client = connect(address, roots(), identity, connection)
+      clients.push(client)
+      return client
+    },
+    async asAgent(identity, use) {
+      const client = connect(address, roots(), identity)
+      try {
+        return await use(client)
+      } finally {
+        client.close()
+      }
+    },
     joinToken: async (ttlSeconds = 600) => (await createJoinToken({ ttlSeconds }, authority, {})).token,
     async entry(values) {
       const spiffeId = values.spiffeId ?? `spiffe://${trustDomain}/workload`
@@ -86,15 +111,12 @@ export async function startTestNodeServer(
       await authority.feed.catchUp()
       return { id: row.id, spiffeId }
     },
-    roots() {
-      const { x509Authorities } = authority.workloadIdentity!.ca.bundle()
-      return Buffer.from(formatPemCertificates(x509Authorities))
-    },
     async events(type) {
       const rows = await authority.store.database.selectFrom('audit_events').selectAll().orderBy('sequence').execute()
       return rows.map((row) => JSON.parse(row.event)).filter((event) => type === undefined || event.type === type)
     },
     async close() {
+      for (const client of clients) client.close()
       await nodeApi.close()
       await server.close()
     },

@@ -5,7 +5,6 @@ import { banNode } from '../nodes/manage-nodes.ts'
 import {
   agentId,
   ask,
-  connect,
   newKey,
   nextMessage,
   refusal,
@@ -53,9 +52,8 @@ type Answer = (challenge: Buffer) => Promise<Buffer>
 
 async function attest(type: string, payload: Buffer, answer?: Answer): Promise<TestIdentity> {
   const { key, csr } = newKey()
-  const client = connect(server.address, server.roots())
-  try {
-    const call = client.agent.attestAgent()
+  return server.asAgent(undefined, async ({ agent }) => {
+    const call = agent.attestAgent()
     let step = nextMessage(call)
     call.write({ step: { $case: 'params', value: { data: { type, payload }, params: { csr } } } })
     for (;;) {
@@ -69,22 +67,17 @@ async function attest(type: string, payload: Buffer, answer?: Answer): Promise<T
       step = nextMessage(call)
       call.write({ step: { $case: 'challengeResponse', value } })
     }
-  } finally {
-    client.close()
-  }
+  })
 }
 
 const attestMachine = (made = machine) => attest('x509pop', presented(made), answering(made.key))
 const attestPod = (presentedToken = token) =>
   attest('k8s_psat', Buffer.from(JSON.stringify({ cluster: 'prod', token: presentedToken })))
 const entriesOf = async (identity: TestIdentity) => {
-  const client = connect(server.address, server.roots(), identity)
-  try {
-    const { entries } = await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
-    return entries.map(({ id }) => id)
-  } finally {
-    client.close()
-  }
+  const { entries } = await server.asAgent(identity, ({ entry }) =>
+    ask(entry.getAuthorizedEntries, entry, { outputMask: undefined }),
+  )
+  return entries.map(({ id }) => id)
 }
 const group = async (name: string, type: string, value: string) => {
   const spiffeId = `spiffe://example.org/nodes/${name}`
@@ -103,7 +96,7 @@ describe('a node with a certificate', () => {
 
   it('attests itself again in the place of renewing, which ends the SVID of before', async () => {
     const first = await attestMachine()
-    const client = connect(server.address, server.roots(), first)
+    const client = server.connect(first)
     const renewal = ask(client.agent.renewAgent, client.agent, { params: { csr: newKey().csr } })
     expect(await refusal(renewal)).toMatchObject({ code: 'PERMISSION_DENIED', reason: 'AGENT_MUST_REATTEST' })
     client.close()

@@ -2,35 +2,23 @@ import { parseCertificate, parseJwtSvidUnverified } from '@countersign/spiffe'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { banNode } from '../nodes/manage-nodes.ts'
 import { describeStores, type FreshDatabase, freshDatabase } from '../storage/stores.fixture.ts'
-import {
-  agentId,
-  ask,
-  attestByToken,
-  connect,
-  newKey,
-  startTestNodeServer,
-  type TestAgent,
-  type TestNodeServer,
-} from './node-api.fixture.ts'
+import { agentId, ask, attestByToken, newKey, startTestNodeServer, type TestNodeServer } from './node-api.fixture.ts'
 
 describeStores('a ban of a node', (kind) => {
   let fresh: FreshDatabase
   let server: TestNodeServer
-  const clients: TestAgent[] = []
   beforeAll(async () => {
     fresh = await freshDatabase(kind)
     server = await startTestNodeServer({ databaseUrl: fresh.url })
   })
   afterAll(async () => {
-    for (const client of clients) client.close()
     await server?.close()
     await fresh?.drop()
   })
 
   async function joinedNode() {
     const identity = await attestByToken(server)
-    const client = connect(server.address, server.roots(), identity)
-    clients.push(client)
+    const client = server.connect(identity)
     const entry = await server.entry({ parentId: agentId(identity) })
     return {
       id: agentId(identity),

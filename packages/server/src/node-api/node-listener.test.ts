@@ -6,11 +6,11 @@ import { afterEach, expect, it } from 'vitest'
 import {
   ask,
   attestByToken,
-  connect,
   forgedIdentity,
   newKey,
   refusal,
   startTestNodeServer,
+  type TestAgent,
   type TestNodeServer,
 } from './node-api.fixture.ts'
 
@@ -54,12 +54,8 @@ function isClosed(socket: Socket, milliseconds = 10_000): Promise<boolean> {
 
 /** Whether somebody else is served. */
 async function getBundle(): Promise<string> {
-  const client = connect(server.address, server.roots())
-  try {
-    return (await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })).trustDomain
-  } finally {
-    client.close()
-  }
+  const get = ({ bundle }: TestAgent) => ask(bundle.getBundle, bundle, { outputMask: undefined })
+  return (await server.asAgent(undefined, get)).trustDomain
 }
 
 it('ends handshakes that do not come to an end, and holds only so many of them (83)', async () => {
@@ -93,9 +89,8 @@ it("has few places for who is no agent, be it with a certificate, and none of th
     cert: toPem(workload.svid.certChain[0] as Buffer),
   }
   expect(await isClosed(tls(pem))).toBe(true)
-  const client = connect(server.address, server.roots(), agent)
+  const client = server.connect(agent)
   expect((await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })).trustDomain).toBe('example.org')
-  client.close()
 })
 
 it('has a place for who comes from elsewhere when a few addresses have taken all, and for half a site behind one (83)', async () => {
@@ -154,7 +149,7 @@ it('shows its own SVID, and a new one to new connections once half of its time i
 it('closes connections after a while, and the next call finds a new one', async () => {
   server = await startTestNodeServer({ nodeApi: { connectionMilliseconds: 200 } })
   const agent = await attestByToken(server)
-  const client = connect(server.address, server.roots(), agent)
+  const client = server.connect(agent)
   const call = () => ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
   let accepted = 0
   const before = server.nodeApi.accepted
@@ -166,12 +161,11 @@ it('closes connections after a while, and the next call finds a new one', async 
   }
   expect(accepted).toBe(20)
   expect(server.nodeApi.accepted).toBeGreaterThan(before + 3)
-  client.close()
 })
 
 it('refuses a message that is too large for who sends it, before it is read', async () => {
   server = await startTestNodeServer()
-  const stranger = connect(server.address, server.roots())
+  const stranger = server.connect()
   const call = stranger.agent.attestAgent()
   const ended = new Promise<{ code: number }>((resolve) => call.on('error', (error) => resolve(error as never)))
   const data = { type: 'x509pop', payload: Buffer.alloc(70_000) }
@@ -179,7 +173,7 @@ it('refuses a message that is too large for who sends it, before it is read', as
   expect(await ended).toMatchObject({ code: 8 })
   stranger.close()
 
-  const agent = connect(server.address, server.roots(), await attestByToken(server))
+  const agent = server.connect(await attestByToken(server))
   const params = [{ entryId: 'x', csr: Buffer.alloc(3 * 1024 * 1024) }]
   const refused = await refusal(ask(agent.svid.batchNewX509Svid, agent.svid, { params }))
   expect(refused.code).toBe('RESOURCE_EXHAUSTED')
@@ -212,7 +206,6 @@ it('lets one agent have a few connections, not all that there are', async () => 
   }
   const closed = await Promise.all(Array.from({ length: 10 }, () => isClosed(tls(pem))))
   expect(closed.filter((each) => !each)).toHaveLength(4)
-  const client = connect(server.address, server.roots(), other)
+  const client = server.connect(other)
   await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
-  client.close()
 })

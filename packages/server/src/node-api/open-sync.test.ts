@@ -5,12 +5,10 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   nextMessage,
   refusal,
   startTestNodeServer,
-  type TestAgent,
   type TestIdentity,
   type TestNodeServer,
 } from './node-api.fixture.ts'
@@ -22,36 +20,22 @@ describeStores('an open stream of entries, at one of two replicas', (kind) => {
   let here: TestNodeServer
   let there: TestNodeServer
   let clock = 0
-  const clients: TestAgent[] = []
   const settings = { nowMilliseconds: () => Date.now() + clock }
   beforeAll(async () => {
     database = await freshDatabase(kind)
     here = await startTestNodeServer({ databaseUrl: database.url, issuer, settings: { ...settings, replica: 'here' } })
-    const { masterKey } = here.server
-    there = await startTestNodeServer({
-      databaseUrl: database.url,
-      issuer,
-      masterKey,
-      settings: { ...settings, replica: 'there' },
-    })
+    there = await here.replica({ ...settings, replica: 'there' })
   })
   afterAll(async () => {
-    for (const client of clients) client.close()
     await here?.close()
     await there?.close()
     await database?.drop()
   })
 
-  function connected(identity: TestIdentity): TestAgent {
-    const client = connect(here.address, here.roots(), identity)
-    clients.push(client)
-    return client
-  }
-
   /** A stream that has begun, and how it goes on: with its first message, or with the next one. */
   async function openStream(identity: TestIdentity, at: 'first' | 'next') {
     const { id } = await here.entry({ parentId: agentId(identity) })
-    const { entry } = connected(identity)
+    const { entry } = here.connect(identity)
     const call = entry.syncAuthorizedEntries()
     const send = (ids: string[]) => {
       const answer = nextMessage(call)
@@ -87,10 +71,10 @@ describeStores('an open stream of entries, at one of two replicas', (kind) => {
       'coming with a newer SVID',
       'AGENT_NOT_ACTIVE',
       async (identity) => {
-        const { agent } = connected(identity)
+        const { agent } = here.connect(identity)
         const { key, csr } = newKey()
         const { svid } = await ask(agent.renewAgent, agent, { params: { csr } })
-        const { entry } = connected({ key, svid: svid! })
+        const { entry } = here.connect({ key, svid: svid! })
         await ask(entry.getAuthorizedEntries, entry, { outputMask: undefined })
       },
     ],

@@ -80,7 +80,7 @@ it('changes CAs and JWT keys under load without one failed handshake or call', a
 
 it('keeps the sequence number of the bundle while nothing changes, and counts one more when something does', async () => {
   server = await startTestNodeServer()
-  const client = connect(server.address, server.roots())
+  const client = server.connect()
   const [one, another] = [await bundleOf(client), await bundleOf(client)]
   expect(one).toEqual(another)
   const { authorities } = server.server.authority.workloadIdentity!
@@ -93,14 +93,13 @@ it('keeps the sequence number of the bundle while nothing changes, and counts on
     expect(publicKey.length).toBe(91)
     expect(expiresAt).toBeGreaterThan(server.server.authority.now())
   }
-  client.close()
 })
 
 it('tells agents what is tainted, and takes down connections whose CA was revoked', async () => {
   server = await startTestNodeServer()
   const { authorities } = server.server.authority.workloadIdentity!
   const identity = await attestByToken(server)
-  const client = connect(server.address, server.roots(), identity)
+  const client = server.connect(identity)
   const [old] = (await bundleOf(client)).x509Authorities
   await rotateAuthority('x509', authorities, { force: true })
   const rows = await server.server.authority.store.database
@@ -117,17 +116,16 @@ it('tells agents what is tainted, and takes down connections whose CA was revoke
   // Still good: there is time to renew.
   await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
   await revokeAuthority(id, authorities)
-  const again = connect(server.address, server.roots(), identity)
+  const again = server.connect(identity)
   await expect(ask(again.entry.getAuthorizedEntries, again.entry, { outputMask: undefined })).rejects.toThrow()
   await expect(ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })).rejects.toThrow()
-  for (const each of [client, again]) each.close()
 })
 
 it('finishes the calls that are under way when it is closed (92)', async () => {
   server = await startTestNodeServer()
   const identity = await attestByToken(server)
   const { id: entryId } = await server.entry({ parentId: agentId(identity) })
-  const client = connect(server.address, server.roots(), identity)
+  const client = server.connect(identity)
   await bundleOf(client)
   const { csr } = newKey()
   const params = Array.from({ length: 60 }, () => ({ entryId, csr }))
@@ -139,5 +137,4 @@ it('finishes the calls that are under way when it is closed (92)', async () => {
   for (const { results } of await Promise.all(calls)) {
     expect(results.filter(({ status }) => status?.code === 0)).toHaveLength(60)
   }
-  client.close()
 })

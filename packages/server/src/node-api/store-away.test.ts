@@ -6,7 +6,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   refusal,
   startTestNodeServer,
@@ -30,10 +29,9 @@ describe.skipIf(!hasOwnPostgres)('the node API on PostgreSQL', () => {
     fresh = await freshPostgresDatabase(postgres.url)
     server = await startTestNodeServer({ databaseUrl: fresh.url })
     identity = await attestByToken(server)
-    client = connect(server.address, server.roots(), identity)
+    client = server.connect(identity)
   })
   afterEach(async () => {
-    client.close()
     await server.close()
     await fresh.drop()
   })
@@ -70,12 +68,8 @@ describe.skipIf(!hasOwnPostgres)('the node API on PostgreSQL', () => {
   }, 40_000)
 
   it('knows on every replica whom another one has banned, at once (93)', async () => {
-    const replica = await startTestNodeServer({
-      databaseUrl: fresh.url,
-      masterKey: server.server.masterKey,
-      issuer: server.server.issuer,
-    })
-    const there = connect(replica.address, replica.roots(), identity)
+    const replica = await server.replica()
+    const there = replica.connect(identity)
     const { id } = await server.entry({ parentId: agentId(identity) })
     await expect.poll(() => issue(id, there), { timeout: 10_000 }).toBe(0)
     expect((await ask(there.bundle.getBundle, there.bundle, { outputMask: undefined })).sequenceNumber).toBe(
@@ -86,19 +80,14 @@ describe.skipIf(!hasOwnPostgres)('the node API on PostgreSQL', () => {
     await expect
       .poll(async () => (await refusal(issue(id, there).then(() => Promise.reject(new Error())))).reason)
       .toBe('AGENT_BANNED')
-    there.close()
     await replica.close()
   })
 
   it('goes on at one replica with what was renewed at another', async () => {
-    const replica = await startTestNodeServer({
-      databaseUrl: fresh.url,
-      masterKey: server.server.masterKey,
-      issuer: server.server.issuer,
-    })
+    const replica = await server.replica()
     const { key, csr } = newKey()
     const { svid } = await ask(client.agent.renewAgent, client.agent, { params: { csr } })
-    const renewed = connect(replica.address, replica.roots(), { key, svid: svid! })
+    const renewed = replica.connect({ key, svid: svid! })
     expect((await ask(renewed.entry.getAuthorizedEntries, renewed.entry, { outputMask: undefined })).entries).toEqual(
       [],
     )
@@ -106,7 +95,6 @@ describe.skipIf(!hasOwnPostgres)('the node API on PostgreSQL', () => {
     await expect
       .poll(async () => (await refusal(old().then(() => Promise.reject(new Error())))).reason)
       .toBe('AGENT_NOT_ACTIVE')
-    renewed.close()
     await replica.close()
   })
 })

@@ -5,7 +5,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   refusal,
   startTestNodeServer,
@@ -22,12 +21,9 @@ beforeAll(async () => {
     nodeApi: { lifetimes: { x509Seconds: 900, jwtSeconds: 60 }, jwtIssuer: 'https://issuer.example' },
   })
   identity = await attestByToken(server)
-  client = connect(server.address, server.roots(), identity, { countersign: true })
+  client = server.connect(identity, { countersign: true })
 })
-afterAll(async () => {
-  client?.close()
-  await server?.close()
-})
+afterAll(() => server?.close())
 
 const batch = (params: { entryId: string; csr: Buffer }[]) => ask(client.svid.batchNewX509Svid, client.svid, { params })
 const jwt = (entryId: string, audience: string[]) => ask(client.svid.newJwtsvid, client.svid, { entryId, audience })
@@ -120,7 +116,7 @@ it('names the audiences of a JWT-SVID as they were asked for, and refuses to mak
 
 it('gives entries with demands on the workload only to agents that can enforce them', async () => {
   const { id } = await entry({ policy: { notRoot: true } })
-  const spire = connect(server.address, server.roots(), identity)
+  const spire = server.connect(identity)
   const ofSpire = await ask(spire.entry.getAuthorizedEntries, spire.entry, { outputMask: undefined })
   expect(ofSpire.entries.some((each) => each.id === id)).toBe(false)
   const params = [{ entryId: id, csr: newKey().csr }]
@@ -128,7 +124,6 @@ it('gives entries with demands on the workload only to agents that can enforce t
   const ofOurs = await ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
   expect(ofOurs.entries.find((each) => each.id === id)?.policy).toMatchObject({ notRoot: true })
   expect((await batch(params)).results[0]?.status?.code).toBe(0)
-  spire.close()
 })
 
 it('withholds an entry whose node attested itself too long ago, and tells the operator once', async () => {
@@ -153,10 +148,7 @@ it('limits what one node may ask for, and counts what is beyond', async () => {
     nodeApi: { limits: { ...defaultNodeLimits, svidsPerNode, callsPerNode } },
   })
   const [one, other] = [await attestByToken(limited), await attestByToken(limited)]
-  const [first, second] = [
-    connect(limited.address, limited.roots(), one),
-    connect(limited.address, limited.roots(), other),
-  ]
+  const [first, second] = [limited.connect(one), limited.connect(other)]
   const ten = Array.from({ length: 10 }, () => ({ entryId: 'x', csr: newKey().csr }))
   const { svid } = first
   await ask(svid.batchNewX509Svid, svid, { params: ten })
@@ -173,6 +165,5 @@ it('limits what one node may ask for, and counts what is beyond', async () => {
   )
   const outcomes = await Promise.all(calls)
   expect(outcomes.filter(({ code }) => code === 'RESOURCE_EXHAUSTED')).toHaveLength(12)
-  for (const each of [first, second]) each.close()
   await limited.close()
 })

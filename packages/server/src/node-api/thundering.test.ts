@@ -3,7 +3,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   nextMessage,
   startTestNodeServer,
@@ -27,11 +26,11 @@ it('serves all agents that come back at once: none is refused, each is renewed a
     ),
   )
   const back = identities.map(async (identity, index) => {
-    const client = connect(server.address, server.roots(), identity)
+    const client = server.connect(identity)
     const { key, csr } = newKey()
     const { svid } = await ask(client.agent.renewAgent, client.agent, { params: { csr } })
     client.close()
-    const renewed = connect(server.address, server.roots(), { key, svid: svid! })
+    const renewed = server.connect({ key, svid: svid! })
     const sync = renewed.entry.syncAuthorizedEntries()
     const first = nextMessage(sync)
     sync.write({ ids: [], outputMask: undefined })

@@ -8,12 +8,12 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   forgedIdentity,
   identityOf,
   newKey,
   refusal,
   startTestNodeServer,
+  type TestAgent,
   type TestIdentity,
   type TestNodeServer,
 } from './node-api.fixture.ts'
@@ -26,24 +26,16 @@ afterAll(() => server?.close())
 
 /** What becomes of a call that anybody may make, when it is made with this certificate. */
 async function getBundle(identity?: TestIdentity): Promise<string> {
-  const client = connect(server.address, server.roots(), identity)
-  try {
-    const { trustDomain } = await ask(client.bundle.getBundle, client.bundle, { outputMask: undefined })
-    return trustDomain
-  } catch (error) {
-    return (error as { details: string }).details
-  } finally {
-    client.close()
-  }
+  const get = ({ bundle }: TestAgent) => ask(bundle.getBundle, bundle, { outputMask: undefined })
+  return server.asAgent(identity, get).then(
+    ({ trustDomain }) => trustDomain,
+    ({ details }) => details,
+  )
 }
 
-async function fetchSvid(identity: TestIdentity | undefined, entryId: string) {
-  const client = connect(server.address, server.roots(), identity)
-  try {
-    return await ask(client.svid.batchNewX509Svid, client.svid, { params: [{ entryId, csr: newKey().csr }] })
-  } finally {
-    client.close()
-  }
+function fetchSvid(identity: TestIdentity | undefined, entryId: string) {
+  const params = [{ entryId, csr: newKey().csr }]
+  return server.asAgent(identity, ({ svid }) => ask(svid.batchNewX509Svid, svid, { params }))
 }
 
 describe('a connection to the node API', () => {
@@ -170,7 +162,7 @@ describe('calls of agents', () => {
     const [one, other] = [await attestByToken(server), await attestByToken(server)]
     const mine = await server.entry({ parentId: agentId(one), spiffeId: 'spiffe://example.org/one' })
     const theirs = await server.entry({ parentId: agentId(other), spiffeId: 'spiffe://example.org/other' })
-    const client = connect(server.address, server.roots(), one)
+    const client = server.connect(one)
     const ids = [mine.id, theirs.id, 'no-such-entry', '', mine.id]
     const params = ids.map((entryId) => ({ entryId, csr: newKey().csr }))
     const { results } = await ask(client.svid.batchNewX509Svid, client.svid, { params })
@@ -193,39 +185,36 @@ describe('calls of agents', () => {
     const agent = await attestByToken(server)
     const entry = await server.entry({ parentId: agentId(agent), spiffeId: 'spiffe://example.org/modest' })
     const { csr } = newKey({ uris: ['spiffe://example.org/spire/server'], dnsNames: ['bank.example'] })
-    const client = connect(server.address, server.roots(), agent)
+    const client = server.connect(agent)
     const { results } = await ask(client.svid.batchNewX509Svid, client.svid, { params: [{ entryId: entry.id, csr }] })
     const leaf = parseCertificate(results[0]?.svid?.certChain[0] as Buffer)
     expect(leaf).toMatchObject({ uris: ['spiffe://example.org/modest'], dnsNames: [] })
-    client.close()
   })
 
   it('end with the SVID, also on a connection that was made before (53)', async () => {
     let clock = 0
     // Its own, as its own certificate follows the clock too.
     const timed = await startTestNodeServer({ settings: { nowMilliseconds: () => Date.now() + clock } })
-    const client = connect(timed.address, timed.roots(), await attestByToken(timed))
+    const client = timed.connect(await attestByToken(timed))
     const entries = () => ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
     expect((await entries()).entries).toEqual([])
     clock = 3_601_000
     expect(await refusal(entries())).toMatchObject({ code: 'PERMISSION_DENIED', reason: 'AGENT_EXPIRED' })
-    client.close()
     await timed.close()
   })
 
   it('end at once when the node is banned or evicted, also on a connection that was made before', async () => {
     const agent = await attestByToken(server)
-    const client = connect(server.address, server.roots(), agent)
+    const client = server.connect(agent)
     const entries = () => ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
     await entries()
     await banNode(agentId(agent), server.server.authority, {})
     expect(await refusal(entries())).toMatchObject({ code: 'PERMISSION_DENIED', reason: 'AGENT_BANNED' })
     const evicted = await attestByToken(server)
-    const another = connect(server.address, server.roots(), evicted)
+    const another = server.connect(evicted)
     await ask(another.entry.getAuthorizedEntries, another.entry, { outputMask: undefined })
     await evictNode(agentId(evicted), server.server.authority, {})
     const afterwards = ask(another.entry.getAuthorizedEntries, another.entry, { outputMask: undefined })
     expect(await refusal(afterwards)).toMatchObject({ reason: 'AGENT_NOT_ATTESTED' })
-    for (const each of [client, another]) each.close()
   })
 })

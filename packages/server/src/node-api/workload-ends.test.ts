@@ -6,7 +6,6 @@ import {
   agentId,
   ask,
   attestByToken,
-  connect,
   newKey,
   refusal,
   startTestNodeServer,
@@ -24,10 +23,9 @@ describeStores('the end of a workload', (kind) => {
     fresh = await freshDatabase(kind)
     server = await startTestNodeServer({ databaseUrl: fresh.url })
     identity = await attestByToken(server)
-    client = connect(server.address, server.roots(), identity, { countersign: true })
+    client = server.connect(identity, { countersign: true })
   })
   afterAll(async () => {
-    client?.close()
     await server?.close()
     await fresh?.drop()
   })
@@ -83,7 +81,7 @@ describeStores('the end of a workload', (kind) => {
 
   it('ends nothing that was issued to another agent, for another entry, or by nobody (56)', async () => {
     const other = await attestByToken(server)
-    const another = connect(server.address, server.roots(), other, { countersign: true })
+    const another = server.connect(other, { countersign: true })
     const [mine, theirs] = [
       await server.entry({ parentId: agentId(identity), spiffeId: 'spiffe://example.org/mine' }),
       await server.entry({ parentId: agentId(other), spiffeId: 'spiffe://example.org/theirs' }),
@@ -97,7 +95,6 @@ describeStores('the end of a workload', (kind) => {
     const { revocations } = server.server.authority
     expect(revocations.isRevokedSerial(victim.serial)).toBe(false)
     expect(revocations.isRevokedSerial(own.serial)).toBe(false)
-    another.close()
   })
 
   it('ends what was issued for an entry that is gone since', async () => {
@@ -129,7 +126,7 @@ describeStores('the end of a workload', (kind) => {
   })
 
   it('hears none of it from strangers, and no more than it can take', async () => {
-    const stranger = connect(server.address, server.roots())
+    const stranger = server.connect()
     expect(await refusal(report(stranger, 'x', ['07']))).toMatchObject({ code: 'UNAUTHENTICATED' })
     stranger.close()
     expect(

@@ -63,16 +63,20 @@ export class ServicePublisher implements EventPublisher {
     }
     this.#connection ??= this.#connect()
     const connection = await this.#connection
-    const send = async () => {
-      await this.#ensureTopic(connection.admin, topic)
-      await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+    const send = async (triesLeft: number): Promise<void> => {
+      try {
+        await this.#ensureTopic(connection.admin, topic)
+        await connection.signed(tenant).send({ messages: [{ topic, key, value: message }], acks: -1 })
+      } catch (error) {
+        if (!isUnknownTopic(error) || triesLeft === 0) throw error
+        // Somebody has deleted it since it was made, or not every broker has heard of it yet.
+        this.#topics.delete(topic)
+        await pause(unknownTopicMilliseconds)
+        await send(triesLeft - 1)
+      }
     }
     try {
-      await send().catch((error) => {
-        // Somebody has deleted it since it was made.
-        if (!isUnknownTopic(error) || !this.#topics.delete(topic)) throw error
-        return send()
-      })
+      await send(unknownTopicTries)
       this.#isAway = false
     } catch (cause) {
       if (cause instanceof ClientError) throw cause
@@ -130,6 +134,10 @@ export class ServicePublisher implements EventPublisher {
     await ensured
   }
 }
+
+/** How often a message is sent again to a topic that a broker does not know, and after which pause. */
+const unknownTopicTries = 10
+const unknownTopicMilliseconds = 200
 
 /** Whoever asks whether we are ready does not wait long. */
 const probeMilliseconds = 1_000

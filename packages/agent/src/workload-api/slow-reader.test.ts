@@ -2,11 +2,14 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import { connect } from 'node:net'
 import { toPem } from '@countersign/spiffe'
 import { expect, it, onTestFinished } from 'vitest'
-import { me, testAgent, testServer } from '../agent.fixture.ts'
+import { testAgent, testServer } from '../agent.fixture.ts'
+import type { WorkloadAttestor } from '../attestors/workload-attestor.ts'
 import { fakeEntry } from '../spire-server.fixture.ts'
 import { fetchX509 } from '../workload-client.fixture.ts'
 
 const secrets = '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets'
+
+const attestor: WorkloadAttestor = { name: 'test', attest: async () => [{ type: 'test', value: 'web' }] }
 
 it.each([
   ['FetchX509SVID', '/SpiffeWorkloadAPI/FetchX509SVID', (svid: Buffer) => svid],
@@ -15,8 +18,8 @@ it.each([
   'keeps one message for a workload that does not read %s, and sends the newest when it does',
   async (_name, path, inMessage) => {
     const server = await testServer()
-    server.entries = [fakeEntry('/web', [me])]
-    const { agent, socket } = testAgent(server, { syncIntervalSeconds: 0.05 })
+    server.entries = [fakeEntry('/web', ['test:web'])]
+    const { agent, socket } = testAgent(server, { syncIntervalSeconds: 0.05, attestors: [attestor] })
     await agent.start()
     await agent.ready
 
@@ -26,7 +29,7 @@ it.each([
     })
     onTestFinished(() => session.destroy())
     const messages = ask(session, path)
-    await expect.poll(() => agent.status().workloads, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => agent.status().workloads, { timeout: 20_000 }).toBe(1)
     for (let rotations = 0; rotations < 5; rotations += 1) {
       const before = server.batches.length
       const [entry] = server.entries

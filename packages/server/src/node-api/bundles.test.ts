@@ -6,6 +6,7 @@ import {
   ask,
   attestByToken,
   connect,
+  identityOf,
   refusal,
   startTestNodeServer,
   type TestAgent,
@@ -56,6 +57,17 @@ it('gives its own bundle to everybody and those of others to agents', async () =
   const { x509Authorities } = await ask(stranger.bundle.getBundle, stranger.bundle, { outputMask: undefined })
   expect(x509Authorities).toHaveLength(1)
   expect(await refusal(federated('other.example', stranger))).toMatchObject({ code: 'UNAUTHENTICATED' })
+})
+
+it('ends connections of the agents and workloads of other trust domains, federated or not, before their first call', async () => {
+  for (const path of ['/spire/agent/x509pop/a', '/web']) {
+    const { privateKey, certificates } = other.x509Svid(path)
+    const chain = certificates.map(({ der }) => der)
+    const foreign = connect(server.address, server.roots(), identityOf(privateKey, chain))
+    const asked = ask(foreign.bundle.getBundle, foreign.bundle, { outputMask: undefined })
+    expect(await refusal(asked)).toMatchObject({ code: 'UNAVAILABLE' })
+    foreign.close()
+  }
 })
 
 it('leaves out what the mask does not ask for', async () => {

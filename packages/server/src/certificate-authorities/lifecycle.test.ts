@@ -262,6 +262,15 @@ describeStores('the life of a certificate authority', (kind) => {
     expect(await under.rows()).toHaveLength(2)
   })
 
+  it('puts no prepared CA in the place of one that has expired where that has expired too', async () => {
+    const prepared = await prepareAuthority('x509', under.one.context)
+    under.clock.now += 200 * day
+    await tendAuthorities(under.one.context)
+    const [signs] = (await under.rows()).filter(({ kind, status }) => kind === 'x509' && status === 'active')
+    expect(signs?.id).not.toBe(prepared)
+    expect(signs?.expires_at).toBeGreaterThan(under.clock.now)
+  })
+
   it('does nothing while the clock is stepped back by an hour, and signs on', async () => {
     await pass(46 * day)
     const before = await under.rows()

@@ -28,6 +28,23 @@ afterEach(async () => {
   await server.close()
 })
 
+it('lets nobody guess join tokens: an address has so many attempts, right ones and wrong ones', async () => {
+  const attestationsPerAddress = { name: 'node_attestations', quota: 5, windowSeconds: 3600, burst: 5 }
+  const guarded = await startTestNodeServer({ nodeApi: { limits: { ...defaultNodeLimits, attestationsPerAddress } } })
+  try {
+    const right = await guarded.joinToken()
+    for (let guess = 0; guess < 5; guess++) {
+      expect(await refusal(attestByToken(guarded, `guess-${guess}`))).toMatchObject({ code: 'INVALID_ARGUMENT' })
+    }
+    for (const token of ['guess-5', right]) {
+      expect(await refusal(attestByToken(guarded, token))).toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
+    }
+    expect(await guarded.events('node.refused')).toHaveLength(5)
+  } finally {
+    await guarded.close()
+  }
+})
+
 describe('an agent that floods', () => {
   it('has a hundred calls open at once and no more, over all its connections', async () => {
     let refused = 0

@@ -5,6 +5,7 @@ import { setTrustBundle } from '../trust-bundles/manage-trust-bundles.ts'
 import {
   ask,
   attestByToken,
+  identityOf,
   refusal,
   startTestNodeServer,
   type TestAgent,
@@ -52,6 +53,16 @@ it('gives its own bundle to everybody and those of others to agents', async () =
   const { x509Authorities } = await ask(stranger.bundle.getBundle, stranger.bundle, { outputMask: undefined })
   expect(x509Authorities).toHaveLength(1)
   expect(await refusal(federated('other.example', stranger))).toMatchObject({ code: 'UNAUTHENTICATED' })
+})
+
+it('ends connections of the agents and workloads of other trust domains, federated or not, before their first call', async () => {
+  for (const path of ['/spire/agent/x509pop/a', '/web']) {
+    const { privateKey, certificates } = other.x509Svid(path)
+    const chain = certificates.map(({ der }) => der)
+    const foreign = server.connect(identityOf(privateKey, chain))
+    const asked = ask(foreign.bundle.getBundle, foreign.bundle, { outputMask: undefined })
+    expect(await refusal(asked)).toMatchObject({ code: 'UNAVAILABLE' })
+  }
 })
 
 it('leaves out what the mask does not ask for', async () => {

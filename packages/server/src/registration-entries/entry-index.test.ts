@@ -66,6 +66,23 @@ describe('an agent gets', () => {
     expect(index.authorizedEntry(one, 'unknown', asks)).toBeUndefined()
   })
 
+  it('what is below it and below its aliases as that is now, asked again and again', () => {
+    const shared = alias('shared', 'subject:cn:one')
+    add('web', one.id)
+    add('db', shared)
+    expect([idsFor(one), idsFor(one)]).toEqual([
+      ['db', 'web'],
+      ['db', 'web'],
+    ])
+    add('cache', shared)
+    expect(idsFor(one)).toEqual(['cache', 'db', 'web'])
+    index.delete('db')
+    expect(idsFor(one)).toEqual(['cache', 'web'])
+    add('web', other.id)
+    add('batch', one.id)
+    expect(idsFor(one)).toEqual(['batch', 'cache'])
+  })
+
   it('the entries below those, however deep', () => {
     let parent = one.id
     for (let depth = 0; depth < 20_000; depth++) parent = add(`deep-${depth}`, parent).spiffeId

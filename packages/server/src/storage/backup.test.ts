@@ -3,11 +3,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { generateSigningKey } from '@countersign/tokens'
+import { generateSigningKey, parseJwt } from '@countersign/tokens'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { chainHash, chainStart, isHeadSigned } from '../audit/chain.ts'
 import type { AuditHead } from '../audit/event.ts'
 import { addKeyClient, askToken, issuer, kidOf, publishedKids } from '../replicas.fixture.ts'
+import { insertSvidRevocations, revokeToken } from '../revocation/revoke.ts'
 import { createMasterKey, generateMasterKey } from '../sealing/master-key.ts'
 import { postForm, startTestServer, type TestClient, type TestServer } from '../server.fixture.ts'
 import { setService } from '../services/manage-services.ts'
@@ -307,9 +308,15 @@ describe.each(kinds)('a backup put in the place of its own store on %s', (kind) 
     const server = await serve(home.url)
     const client = await server.addClient('svc')
     const assertion = await addKeyClient(server, 'svc-key')
-    const kid = kidOf((await askToken(server, client)).json.access_token)
+    const token = (await askToken(server, client)).json.access_token
+    const [kid, jti] = [kidOf(token), parseJwt(token).claims.jti as string]
+    const svid = { serial: '4f'.repeat(20), expiresAt: seconds() + 3600 }
     await backupStore(server.authority.store, file, createMasterKey(masterKey), seconds)
     await revokeSigningKey(kid, server.authority.keys)
+    await revokeToken({ jti }, server.authority, {})
+    await server.authority.audit.recordChange({ type: 'svid.revoked', outcome: 'success' }, (transaction) =>
+      insertSvidRevocations(transaction, [svid], server.authority),
+    )
     const form = assertion(seconds())
     expect((await postForm(`${server.url}/oauth/token`, form)).status).toBe(200)
     const used = await server.authority.store.database.selectFrom('used_assertions').selectAll().execute()
@@ -321,7 +328,8 @@ describe.each(kinds)('a backup put in the place of its own store on %s', (kind) 
     const restored = await serve(home.url)
     const { store } = restored.authority
     expect(await publishedKids(restored)).not.toContain(kid)
-    expect(await store.database.selectFrom('revocations').select('kid').distinct().execute()).toEqual([{ kid }])
+    const revoked = await store.database.selectFrom('revocations').select(['kid', 'jti', 'serial']).execute()
+    expect(new Set(revoked.map((row) => row.kid ?? row.jti ?? row.serial))).toEqual(new Set([kid, jti, svid.serial]))
     expect(await store.database.selectFrom('used_assertions').selectAll().execute()).toEqual(used)
     expect((await store.database.selectFrom('audit_events').select('hash').execute()).length).toBeGreaterThan(recorded)
     expect(await brokenChains(store)).toEqual([])

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { type CliServer, main, nodeFlags, startCliServer } from './cli.fixture.ts'
 
 let cli: CliServer
@@ -10,6 +10,11 @@ beforeAll(async () => {
   const client = await cli.server.addClient('svc-audited')
   for (let count = 0; count < 5; count += 1) await cli.server.token(client)
   await cli.server.post('/oauth/token', { grant_type: 'client_credentials' }, { ...client, secret: 'wrong' })
+  await writeFile(file('head.json'), (await cli.run('audit head --json')).stdout)
+  for (const order of ['asc', 'desc']) {
+    const { stdout } = await cli.run(`audit search --order ${order} --limit 100000 --json`)
+    await writeFile(file(`${order}.ndjson`), stdout)
+  }
 })
 afterAll(() => cli.close())
 
@@ -27,9 +32,9 @@ it('finds events by type, client and outcome, one JSON a line', async () => {
 
 it('follows cursors up to the limit', async () => {
   for (let count = 0; count < 210; count += 1)
-    await cli.server.authority.audit.record({ type: 'test.event', outcome: 'success' })
+    await cli.server.authority.audit.record({ type: 'test.paged', outcome: 'success' })
   const search = async (limit: number) =>
-    linesOf((await cli.run(`audit search --type test.event --limit ${limit} --order asc --json`)).stdout)
+    linesOf((await cli.run(`audit search --type test.paged --limit ${limit} --order asc --json`)).stdout)
   expect(await search(205)).toHaveLength(205)
   expect(await search(1000)).toHaveLength(210)
 })
@@ -46,12 +51,7 @@ it('proves the live trail whole, while the server goes on writing', async () => 
 })
 
 it('proves an exported file offline against a head noted earlier, in either order', async () => {
-  await writeFile(file('head.json'), (await cli.run('audit head --json')).stdout)
   for (const order of ['asc', 'desc']) {
-    await writeFile(
-      file(`${order}.ndjson`),
-      (await cli.run(`audit search --order ${order} --limit 100000 --json`)).stdout,
-    )
     const { code, stdout } = await cli.run(`audit verify ${order}.ndjson --head head.json`, {
       env: { COUNTERSIGN_URL: '' },
     })
@@ -125,7 +125,11 @@ it('shows the last events and then each as it happens, until it is told to stop'
 })
 
 it('finds an event that was edited in the database, and one that was added without the audit key', async () => {
-  const { database } = cli.server.authority.store
+  const edited = await startCliServer()
+  onTestFinished(() => edited.close())
+  const client = await edited.server.addClient('svc-audited')
+  for (let count = 0; count < 5; count += 1) await edited.server.token(client)
+  const { database } = edited.server.authority.store
   const last = await database
     .selectFrom('audit_events')
     .selectAll()
@@ -137,17 +141,21 @@ it('finds an event that was edited in the database, and one that was added witho
     .insertInto('audit_events')
     .values({ ...last, chain: 'forged', sequence: 1, event: JSON.stringify(forged) })
     .execute()
-  const edited = database.selectFrom('audit_events').selectAll().where('chain', '=', 'local').where('sequence', '=', 12)
-  const { event } = await edited.executeTakeFirstOrThrow()
+  const { event } = await database
+    .selectFrom('audit_events')
+    .selectAll()
+    .where('chain', '=', 'local')
+    .where('sequence', '=', 2)
+    .executeTakeFirstOrThrow()
   const rewritten = event.replace('"success"', '"failure"')
   expect(rewritten).not.toBe(event)
   await database
     .updateTable('audit_events')
     .set({ event: rewritten })
     .where('chain', '=', 'local')
-    .where('sequence', '=', 12)
+    .where('sequence', '=', 2)
     .execute()
-  const { code, json } = await cli.run('audit verify --json')
+  const { code, json } = await edited.run('audit verify --json')
   expect(code).toBe(1)
   expect(
     json.broken.map(({ chain, problem }: { chain: string; problem: string }) => `${chain} ${problem}`).sort(),

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createSigner, generateSigningKey, type PublicJwk, type SigningAlgorithm } from '@countersign/tokens'
+import { freePort } from '../../server/src/free-port.fixture.ts'
 
 export const audience = 'https://orders.example'
 
@@ -36,8 +36,8 @@ export async function startIssuer(now: () => number = Date.now): Promise<TestIss
     if (path === '/.well-known/jwks.json') return sendJson(response, { keys: self.keys })
     response.writeHead(404).end()
   })
-  await listen(server, 0)
-  const { port } = server.address() as AddressInfo
+  const port = await freePort()
+  await listen(server, port)
   const issuer = `http://localhost:${port}/`
 
   const self: TestIssuer = {

@@ -63,11 +63,13 @@ describe.skipIf(withoutOwnRedis)('two replicas on one Redis', () => {
   })
 
   it('let nothing pass while it is away, and are not ready', async () => {
-    await redis.kill()
-    const refused = await send(first, token())
+    await using own = await startOwnRedis()
+    const alone = await world.start('inventory', document, { ...code, environment: { REDIS_URL: own.url } })
+    await own.kill()
+    const refused = await send(alone, token())
     expect({ ...refused, retry: Number(refused.retry) > 0 }).toMatchObject({ status: 503, retry: true })
-    expect((await fetch(`${first.url}/readyz`)).status).toBe(503)
-    expect((await fetch(`${first.url}/healthz`)).status).toBe(200)
+    expect((await fetch(`${alone.url}/readyz`)).status).toBe(503)
+    expect((await fetch(`${alone.url}/healthz`)).status).toBe(200)
   })
 })
 

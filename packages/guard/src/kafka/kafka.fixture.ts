@@ -11,6 +11,7 @@ import {
 } from '@countersign/tokens'
 import { Admin, Consumer, Producer } from '@platformatic/kafka'
 import { Kafka, logLevel } from 'kafkajs'
+import { vi } from 'vitest'
 import type { ServiceTokenOptions } from '../service-token/service-token-options.ts'
 import { createServiceTokenVerifier, type ServiceTokenVerifier } from '../service-token/service-token-verifier.ts'
 import type { Consumption } from './consumption.ts'
@@ -101,6 +102,12 @@ export function connectKafka() {
       const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
       await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs })
       if (deadLetters) await admin.createTopics({ topics: [`${topic}.dead-letter`], partitions: 1, replicas: 1 })
+      // They are made before every list of topics has them.
+      const wanted = deadLetters ? [topic, `${topic}.dead-letter`] : [topic]
+      await vi.waitUntil(async () => {
+        const listed = await admin.listTopics()
+        return wanted.every((name) => listed.includes(name))
+      }, 20_000)
       return topic
     },
 

@@ -47,7 +47,7 @@ function isClosed(socket: Socket, milliseconds = 10_000): Promise<boolean> {
   return new Promise((resolve) => {
     if (socket.closed) resolve(true)
     socket.once('close', () => resolve(true))
-    socket.once('secureConnect', () => setTimeout(() => resolve(socket.closed), 500))
+    socket.once('secureConnect', () => setTimeout(() => resolve(socket.closed), 3_000))
     setTimeout(() => resolve(false), milliseconds)
   })
 }
@@ -147,20 +147,16 @@ it('shows its own SVID, and a new one to new connections once half of its time i
 })
 
 it('closes connections after a while, and the next call finds a new one', async () => {
-  server = await startTestNodeServer({ nodeApi: { connectionMilliseconds: 200 } })
+  server = await startTestNodeServer({ nodeApi: { connectionMilliseconds: 500 } })
   const agent = await attestByToken(server)
   const client = server.connect(agent)
   const call = () => ask(client.entry.getAuthorizedEntries, client.entry, { outputMask: undefined })
-  let accepted = 0
   const before = server.nodeApi.accepted
-  for (let turn = 0; turn < 20; turn += 1) {
+  while (server.nodeApi.accepted <= before + 3) {
     // One that was on its way at the very moment is asked again, as agents do.
     await call().catch(call)
-    accepted += 1
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  expect(accepted).toBe(20)
-  expect(server.nodeApi.accepted).toBeGreaterThan(before + 3)
 })
 
 it('refuses a message that is too large for who sends it, before it is read', async () => {

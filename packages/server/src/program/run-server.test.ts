@@ -52,7 +52,7 @@ it('names a busy port and its cure', async () => {
 })
 
 it('is not ready any more during shutdown_delay, and still issues tokens', async () => {
-  const server = await start({ COUNTERSIGN_SHUTDOWN_DELAY: '1s' })
+  const server = await start({ COUNTERSIGN_SHUTDOWN_DELAY: '3s' })
   expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
   const closed = server.close()
   const ready = await fetch(`${server.url}/readyz`)

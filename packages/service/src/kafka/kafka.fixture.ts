@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Admin, Consumer, Producer } from '@platformatic/kafka'
+import { vi } from 'vitest'
 
 /** As KAFKA_BROKERS has it; undefined where there is no Kafka. */
 export const brokers = process.env.COUNTERSIGN_TEST_KAFKA_BROKERS
@@ -24,6 +25,8 @@ export function connectKafka() {
     async createTopic(topic: string, settings: Record<string, string> = {}): Promise<void> {
       const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
       await admin.createTopics({ topics: [topic], partitions: 1, replicas: 1, configs })
+      // It is made before every list of topics has it.
+      await vi.waitUntil(async () => (await admin.listTopics()).includes(topic), 20_000)
     },
 
     /** As somebody else writes it, with whatever in it. */

@@ -219,6 +219,8 @@ describe('a data directory', () => {
     const { chmodSync } = await import('node:fs')
     chmodSync(dataDirectory, 0o777)
     expect(() => testAgent(server, { dataDirectory })).toThrow(/others may write/)
+    chmodSync(dataDirectory, 0o1777)
+    expect(() => testAgent(server, { dataDirectory })).toThrow(/a data directory of its own there/)
   })
 })
 

@@ -65,6 +65,8 @@ it('explains to its user which entry fits a process and which does not', async (
   const other = await run(`${create} --selector unix:uid:${process.getuid!()} --selector unix:path:/none --json`)
   const explain = `workload explain ${process.pid} --agent ${folder}/agent-admin.sock`
   const text = await untilStdout(explain, '/none')
+  // A server that has been away for hours shows here.
+  expect(text).toMatch(/\nEntries of this node +spiffe:.*\nas the server had them at \d{4}-\d\d-\d\dT[\d:]+Z\n/)
   expect(text).toMatch(/✓ spiffe:\/\/playground.internal\/you /)
   expect(text).toMatch(/✗ spiffe:\/\/playground.internal\/other .*\n +not seen: unix:path:\/none/)
   await run(
@@ -76,6 +78,15 @@ it('explains to its user which entry fits a process and which does not', async (
     /FAIL +svid\.refused .* entry\/\S+ +spiffe:\/\/playground\.internal\/other +its binary/,
   )
   await run(`workload delete ${other.json.id}`)
+})
+
+it('warns of a trust domain whose bundle no workload can get yet', async () => {
+  const parent = (await run('workload list --json')).json.items[0].parent_id
+  const create = `workload create --spiffe-id spiffe://playground.internal/far --parent-id ${parent} --selector unix:uid:4242`
+  const made = await run(`${create} --federates-with far.example --json`)
+  expect(made).toMatchObject({ code: 0, json: { federates_with: ['far.example'] } })
+  expect(made.stderr).toMatch(/^warning: the server federates with no far\.example yet, .*countersign bundle set/)
+  await run(`workload delete ${made.json.id}`)
 })
 
 it('says of a process that is gone, and of an agent that is not there, what to do', async () => {

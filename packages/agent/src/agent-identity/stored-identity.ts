@@ -120,7 +120,9 @@ function prepareFolder(folder: string): void {
   if ((found.mode & 0o022) !== 0)
     throw new AgentError(
       'invalid_configuration',
-      `others may write in the data directory ${folder}; close it to them: chmod 700 ${folder}`,
+      (found.mode & 0o1000) === 0
+        ? `others may write in the data directory ${folder}; close it to them: chmod 700 ${folder}`
+        : `everybody may write in ${folder}, and is to; give the agent a data directory of its own there`,
     )
 }
 

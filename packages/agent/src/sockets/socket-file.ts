@@ -78,6 +78,8 @@ function prepareFolder(folder: string): void {
     throw unsafe(
       `the folder ${folder} belongs to user ${found.uid}, who could replace the socket; give it to the agent's user: chown ${process.getuid?.()} ${folder}`,
     )
+  if ((found.mode & sticky) !== 0 && (found.mode & 0o022) !== 0)
+    throw unsafe(`everybody may write in ${folder}, and is to; put the socket into a folder of its own there`)
   if ((found.mode & 0o022) !== 0)
     throw unsafe(`others may write in ${folder} and could replace the socket; close it to them: chmod go-w ${folder}`)
 }

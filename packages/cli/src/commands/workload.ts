@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { path, withAdminApi } from '../admin-api.ts'
+import { type AdminApi, path, withAdminApi } from '../admin-api.ts'
 import { wrongUse } from '../cli-error.ts'
 import {
   durationOption,
@@ -18,6 +18,7 @@ import { note, type OutputOptions, printList, printResource } from '../output.ts
 import type { Entry } from '../resources.ts'
 import { doubtfulSelectors } from '../workload/doubtful-selectors.ts'
 import { explainProcess } from '../workload/explain.ts'
+import { unknownTrustDomains } from '../workload/unknown-trust-domains.ts'
 
 export function workloadCommands(program: Command, description: string): void {
   const workload = group(program, 'workload', description)
@@ -122,15 +123,17 @@ function withPolicy(command: Command): Command {
 }
 
 async function create(options: ServerOptions & EntryOptions): Promise<void> {
-  const entry = await withAdminApi(options, (admin) => admin.send<Entry>('POST', '/entries', fieldsOf(options)))
-  printEntry(entry, options)
-  if (!options.json) note('\nAgents hear of it within seconds.')
-  sayDoubts(options)
+  await withAdminApi(options, async (admin) => {
+    printEntry(await admin.send<Entry>('POST', '/entries', fieldsOf(options)), options)
+    if (!options.json) note('\nAgents hear of it within seconds.')
+    await sayDoubts(options, admin)
+  })
 }
 
 /** On stderr: an entry that fits nothing is allowed, and hardly what was meant. */
-function sayDoubts({ selector = [] }: EntryOptions): void {
-  for (const doubt of doubtfulSelectors(selector)) note(`warning: ${doubt}`)
+async function sayDoubts({ selector = [], federatesWith = [] }: EntryOptions, admin: AdminApi): Promise<void> {
+  const doubts = [...doubtfulSelectors(selector), ...(await unknownTrustDomains(admin, federatesWith))]
+  for (const doubt of doubts) note(`warning: ${doubt}`)
 }
 
 async function list(options: ListOptions & { spiffeId?: string; parentId?: string; selector?: string }): Promise<void> {
@@ -160,16 +163,13 @@ async function update(entry: string, options: ServerOptions & EntryOptions): Pro
     fields.policy = null
   }
   if (Object.keys(fields).length === 0) throw wrongUse('there is nothing to change; name what, such as --ttl 15m')
-  printEntry(
-    await withAdminApi(options, async (admin) => {
-      const at = path`/entries/${entry}`
-      // A policy is one field of the entry: what of it is not named stays.
-      if (fields.policy) fields.policy = { ...(await admin.get<Entry>(at)).policy, ...fields.policy }
-      return admin.send<Entry>('PATCH', at, fields)
-    }),
-    options,
-  )
-  sayDoubts(options)
+  await withAdminApi(options, async (admin) => {
+    const at = path`/entries/${entry}`
+    // A policy is one field of the entry: what of it is not named stays.
+    if (fields.policy) fields.policy = { ...(await admin.get<Entry>(at)).policy, ...fields.policy }
+    printEntry(await admin.send<Entry>('PATCH', at, fields), options)
+    await sayDoubts(options, admin)
+  })
 }
 
 async function remove(entry: string, options: ServerOptions): Promise<void> {

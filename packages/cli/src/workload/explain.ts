@@ -1,5 +1,6 @@
 import type { AgentStatus, Explanation } from '@countersign/agent'
 import { CliError } from '../cli-error.ts'
+import { formatInstant } from '../instant.ts'
 import { note, type OutputOptions, paint, printJson, printResource, writeLine } from '../output.ts'
 import { printable } from '../printable.ts'
 import { askAgent } from './agent-socket.ts'
@@ -22,6 +23,7 @@ export async function explainProcess(pid: number, options: OutputOptions & { age
   for (const selector of explanation.selectors) writeLine(`  ${printable(selector)}`)
   for (const problem of explanation.problems) writeLine(`  ${paint('yellow', 'not known:')} ${printable(problem)}`)
   writeLine(`\n${paint('bold', 'Entries of this node')}${node === null ? '' : `  ${paint('dim', printable(node))}`}`)
+  if (status.last_sync !== null) writeLine(paint('dim', `as the server had them at ${formatInstant(status.last_sync)}`))
   for (const entry of explanation.entries) printEntry(entry)
   if (status.last_sync === null) {
     throw new CliError(

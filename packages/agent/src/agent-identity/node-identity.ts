@@ -1,4 +1,4 @@
-import { type Bundle, SpiffeError, verifyX509Svid } from '@countersign/spiffe'
+import { type Bundle, verifyX509Svid } from '@countersign/spiffe'
 import { AgentService } from '@countersign/spiffe/protocol/spire-agent'
 import { status } from '@grpc/grpc-js'
 import { AgentError, reasonOf } from '../agent-error.ts'
@@ -21,6 +21,7 @@ import { renewalTime } from '../svids/renewal.ts'
 import { type Attempts, tryUntilDone } from '../try-until-done.ts'
 import { type AgentIdentity, expiresAt, issuedAt, receivedIdentity } from './agent-identity.ts'
 import { attestationKeys } from './attestation-key.ts'
+import { distrustOf } from './distrust.ts'
 import { createIdentityKeeper, type IdentityKeeper } from './identity-keeper.ts'
 import type { IdentityStore } from './stored-identity.ts'
 
@@ -270,25 +271,10 @@ export class NodeIdentity {
     return this.#options.attestor?.reusable === true
   }
 
-  /**
-   * Why the server does not take this agent's SVID any more, if that is what ended the call: it says nothing to whom it
-   * does not trust. To whoever shows no certificate it gives its bundle.
-   */
   async #distrustBehind(error: unknown): Promise<unknown> {
-    const { address, trustDomain, clock, log } = this.#options
     const identity = this.#current
     if (grpcCode(error) !== status.UNAVAILABLE || identity === undefined || !this.isValid) return undefined
-    let connection: ServerConnection | undefined
-    try {
-      connection = openServerConnection({ address, trustDomain, clock, trust: await this.#trust() })
-      const { bundle } = await fetchOwnBundle(connection, trustDomain, log)
-      verifyX509Svid(identity.certificates, new Map([[trustDomain, bundle]]), nowSeconds(clock))
-    } catch (fault) {
-      return fault instanceof SpiffeError && fault.code === 'untrusted_svid' ? fault : undefined
-    } finally {
-      connection?.close()
-    }
-    return undefined
+    return distrustOf(identity, await this.#trust(), this.#options)
   }
 
   async #attestAgain(reason: unknown): Promise<void> {

@@ -274,7 +274,7 @@ export class NodeIdentity {
   async #distrustBehind(error: unknown): Promise<unknown> {
     const identity = this.#current
     if (grpcCode(error) !== status.UNAVAILABLE || identity === undefined || !this.isValid) return undefined
-    return distrustOf(identity, await this.#trust(), this.#options)
+    return distrustOf(identity, { ...this.#options, trust: await this.#trust(), signal: this.#stop.signal })
   }
 
   async #attestAgain(reason: unknown): Promise<void> {

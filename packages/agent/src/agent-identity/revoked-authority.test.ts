@@ -1,5 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { toPem } from '@countersign/spiffe'
 import { createTestAuthority } from '@countersign/spiffe/testing'
 import { describe, expect, it } from 'vitest'
@@ -31,6 +32,23 @@ describe('when the authority that signed its SVID is withdrawn, an agent', () =>
     await revokeFirstAuthority(server)
     await until(() => server.count('attestAgent') === 2)
     await synchronized(server)
+  })
+
+  it('goes on, where it was only a replica that had not heard of the authority yet', async () => {
+    const server = await testServer()
+    const { agent, logged } = testAgent(server, { syncIntervalSeconds })
+    await agent.start()
+    server.authority.rotate()
+    await synchronized(server)
+    const looks = () => server.calls.filter(({ method, agent }) => method === 'getBundle' && agent === undefined).length
+    const before = looks()
+    await revokeFirstAuthority(server)
+    await until(() => looks() > before)
+    await setTimeout(500)
+    server.revokeFirstAuthority = false
+    await synchronized(server)
+    expect(server.count('attestAgent')).toBe(1)
+    expect(logged.filter((line) => line.startsWith('error'))).toEqual([])
   })
 
   it('ends and forgets its SVID, where a token was all it had', async () => {

@@ -1,6 +1,6 @@
 import { parseCertificate, parseJwtSvidUnverified } from '@countersign/spiffe'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { banNode } from '../nodes/manage-nodes.ts'
+import { banNode, findNode } from '../nodes/manage-nodes.ts'
 import { describeStores, type FreshDatabase, freshDatabase } from '../storage/stores.fixture.ts'
 import { agentId, ask, attestByToken, newKey, startTestNodeServer, type TestNodeServer } from './node-api.fixture.ts'
 
@@ -36,14 +36,15 @@ describeStores('a ban of a node', (kind) => {
 
   const isRevoked = (serial: string) => server.server.authority.revocations.isRevokedSerial(serial)
 
-  it('revokes the SVIDs that its agent got for workloads, and nobody else’s', async () => {
+  it('revokes the SVID of its agent and those that it got for workloads, and nobody else’s', async () => {
     const { authority } = server.server
     const [banned, other] = [await joinedNode(), await joinedNode()]
     const serials = await banned.x509(3)
     const jti = await banned.jwt()
     const [others] = await other.x509()
+    const own = (await findNode(authority.store.database, banned.id)).serial_number
     await banNode(banned.id, authority, {})
-    expect(serials.map(isRevoked)).toEqual([true, true, true])
+    expect([own, ...serials].map(isRevoked)).toEqual([true, true, true, true])
     expect(authority.revocations.isRevokedJwtSvid({ jti })).toBe(true)
     expect(isRevoked(others as string)).toBe(false)
     const events = await server.events('svid.revoked')

@@ -3,6 +3,7 @@ import type { Administrator } from '../admin/administrator.ts'
 import { changeAs } from '../admin/change.ts'
 import type { Authority } from '../authority.ts'
 import { Problem } from '../http/problem.ts'
+import { insertSvidRevocations, type SvidToRevoke } from '../revocation/revoke.ts'
 import { announce } from '../storage/change-feed.ts'
 import type { Database, StoreTransaction } from '../storage/store.ts'
 import type { NodeRow } from '../storage/workload-identity-tables.ts'
@@ -19,8 +20,8 @@ export async function findNode(database: Database, id: string): Promise<NodeRow>
 }
 
 /**
- * The agent gets nothing more, deletes its SVID and ends, and cannot attest again; what it holds for workloads is
- * revoked. Banning again does what was left of that, if anything.
+ * The agent gets nothing more, deletes its SVID and ends, and cannot attest again; that SVID and what it holds for
+ * workloads are revoked. Banning again does what was left of that, if anything.
  * @throws Problem `not_found`; StoreError `unavailable`
  */
 export async function banNode(id: string, authority: Authority, administrator: Administrator): Promise<NodeRow> {
@@ -37,6 +38,7 @@ function markBanned(id: string, authority: Authority, administrator: Administrat
     fact: { type: 'node.banned', target: `node/${id}` },
     change: async (transaction, now) => {
       const before = await findNode(transaction, id)
+      await insertSvidRevocations(transaction, ownSvids(before, now), authority)
       return transaction
         .updateTable('nodes')
         .set({ banned_at: before.banned_at ?? now, new_serial_number: null, new_expires_at: null, updated_at: now })
@@ -45,6 +47,16 @@ function markBanned(id: string, authority: Authority, administrator: Administrat
         .executeTakeFirstOrThrow()
     },
   })
+}
+
+/** With which the agent itself comes: the present one, and the one it has renewed that with and not used yet. */
+function ownSvids(node: NodeRow, now: number): SvidToRevoke[] {
+  return [
+    { serial: node.serial_number, expiresAt: node.expires_at },
+    { serial: node.new_serial_number ?? '', expiresAt: node.new_expires_at ?? 0 },
+  ]
+    .filter(({ serial, expiresAt }) => serial !== '' && expiresAt > now)
+    .map((svid) => ({ ...svid, spiffeId: node.id }))
 }
 
 /**

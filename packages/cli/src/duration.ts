@@ -1,4 +1,4 @@
-import { parseDuration } from '@countersign/tokens'
+import { parseDuration } from '@countersign/tokens/duration'
 import { wrongUse } from './cli-error.ts'
 
 /**

@@ -1,6 +1,5 @@
 export type { SigningAlgorithm, VerificationAlgorithm } from './algorithms.ts'
 export { decodeBase64url, encodeBase64url } from './base64url.ts'
-export { parseDuration } from './duration.ts'
 export { canonicalJson } from './json/canonical-json.ts'
 export { type JsonLimits, parseJson } from './json/parse-json.ts'
 export type { JoseHeader } from './jwt/jose-header.ts'

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { parseTrustDomain } from '@countersign/spiffe'
-import { parseDuration } from '@countersign/tokens'
+import { parseDuration } from '@countersign/tokens/duration'
 import { AgentError, reasonOf } from '../agent-error.ts'
 import { type AgentOptions, defaultSocket } from '../agent-options.ts'
 import { createDockerAttestor } from '../attestors/docker.ts'

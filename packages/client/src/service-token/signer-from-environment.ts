@@ -1,4 +1,4 @@
-import { parseDuration } from '@countersign/tokens'
+import { parseDuration } from '@countersign/tokens/duration'
 import { ClientError } from '../client-error.ts'
 import type { ServiceSignerOptions } from './service-signer.ts'
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { parseDuration } from '@countersign/tokens'
+import { parseDuration } from '@countersign/tokens/duration'
 import { z } from 'zod'
 
 /** Kinds of values that settings are made of. */

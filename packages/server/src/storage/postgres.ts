@@ -20,19 +20,13 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number)
  * @throws StoreError `unavailable` when the database cannot be reached; the message never holds the password
  */
 export async function openPostgresStore(url: string): Promise<Store> {
-  const pool = new pg.Pool({
-    connectionString: url,
+  const pool = openPool(url, {
     max: 10,
-    connectionTimeoutMillis: 5_000,
     statement_timeout: statementMilliseconds,
     query_timeout: silenceMilliseconds,
     keepAlive: true,
     application_name: 'countersign',
   })
-  // Connections that the server drops are replaced by the pool, whether they are idle or within a transaction at that
-  // moment; without listeners either would end the process.
-  pool.on('error', () => {})
-  pool.on('connect', (client) => void client.on('error', () => {}))
   const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withStoreErrors(pool) }) })
   try {
     await migrateUnhurried(url)
@@ -70,10 +64,18 @@ export async function openPostgresStore(url: string): Promise<Store> {
   }
 }
 
+function openPool(url: string, options: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 5_000, ...options })
+  // Connections that the server drops are replaced by the pool, whether they are idle or within a transaction at that
+  // moment; without listeners either would end the process.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => void client.on('error', () => {}))
+  return pool
+}
+
 /** Rebuilding a large table may take longer than any request should wait. */
 async function migrateUnhurried(url: string): Promise<void> {
-  const pool = new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 5_000 })
-  pool.on('error', () => {})
+  const pool = openPool(url, { max: 1 })
   const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   try {
     await migrate(database)

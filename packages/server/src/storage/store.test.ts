@@ -196,12 +196,29 @@ describePostgres('the store on PostgreSQL', () => {
     await fresh.drop()
   })
 
+  it('says unavailable when its connection is cut while it is migrated', async () => {
+    const fresh = await freshDatabase('postgres')
+    // Kysely's lock, as another replica holds it that is being migrated.
+    const migrating = fresh.run('select pg_advisory_lock(3853314791062309107), pg_sleep(60)').catch(() => {})
+    const sleeping = `wait_event = 'PgSleep' and datname = current_database()`
+    await expect.poll(() => fresh.run(`select from pg_stat_activity where ${sleeping}`)).toHaveLength(1)
+    const waiting = `wait_event = 'advisory' and datname = current_database()`
+    const opened = openStore(fresh.url).catch((error) => error)
+    await expect.poll(() => fresh.run(`select from pg_stat_activity where ${waiting}`)).toHaveLength(1)
+    await fresh.run(`select pg_terminate_backend(pid) from pg_stat_activity where ${waiting}`)
+    expect(await opened).toMatchObject({ name: 'StoreError', code: 'unavailable' })
+    await fresh.drop()
+    await migrating
+  })
+
   it('says unavailable when its connection is cut in the middle of a transaction, and works with the next one', async () => {
     const fresh = await freshDatabase('postgres')
     const store = await openStore(fresh.url)
     const cut = store.transaction(async (transaction) => {
       await transaction.insertInto('settings').values({ name: 'a', value: '' }).execute()
-      await fresh.run(`select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'`)
+      await fresh.run(
+        `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'`,
+      )
       await transaction.insertInto('settings').values({ name: 'b', value: '' }).execute()
     })
     await expect(cut).rejects.toMatchObject({ name: 'StoreError', code: 'unavailable' })

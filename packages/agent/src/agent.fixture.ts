@@ -1,6 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { toPem } from '@countersign/spiffe'
+import { createTestAuthority } from '@countersign/spiffe/testing'
 import { onTestFinished } from 'vitest'
 import { type Agent, createAgent } from './agent.ts'
 import type { AgentOptions } from './agent-options.ts'
@@ -47,6 +49,18 @@ export function testAgent(
   })
   onTestFinished(() => agent.stop())
   return { agent, socket, folder, logged }
+}
+
+/** A node with a certificate, which the server accepts again and again. */
+export function nodeOf(server: Pick<FakeSpireServer, 'x509popCa'>) {
+  const authority = createTestAuthority('nodes.test')
+  const folder = testFolder()
+  const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
+  const { certificatePem, keyPem } = authority.certificate({ commonName: 'node-1' })
+  writeFileSync(files.certificateFile, certificatePem)
+  writeFileSync(files.keyFile, keyPem, { mode: 0o600 })
+  server.x509popCa = toPem(authority.issuer.certificate.der)
+  return { x509pop: files }
 }
 
 /** Selectors of the process that the test is. */

@@ -1,12 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { toPem } from '@countersign/spiffe'
 import { PermissionDeniedDetails_Reason as Reason } from '@countersign/spiffe/protocol/spire-types'
-import { createTestAuthority } from '@countersign/spiffe/testing'
 import { status } from '@grpc/grpc-js'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
-import { me, testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
+import { me, nodeOf, testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
 import { fakeEntry } from '../spire-server.fixture.ts'
 import { fetchX509 } from '../workload-client.fixture.ts'
 
@@ -154,18 +152,6 @@ describe.skipIf(small.path === undefined)(`a full disk under the data directory$
     expect(logged.filter((line) => line.startsWith('error') && line.includes('EROFS'))).toHaveLength(1)
   })
 })
-
-/** A node with a certificate, which the server accepts again and again. */
-function nodeOf(server: { x509popCa: string | undefined }) {
-  const authority = createTestAuthority('nodes.test')
-  const folder = testFolder()
-  const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
-  const { certificatePem, keyPem } = authority.certificate({ commonName: 'node-1' })
-  writeFileSync(files.certificateFile, certificatePem)
-  writeFileSync(files.keyFile, keyPem, { mode: 0o600 })
-  server.x509popCa = toPem(authority.issuer.certificate.der)
-  return { x509pop: files }
-}
 
 function dataIn(folder: string): string {
   const path = join(folder, 'data')

@@ -1,9 +1,7 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { toPem } from '@countersign/spiffe'
-import { createTestAuthority } from '@countersign/spiffe/testing'
 import { describe, expect, it } from 'vitest'
-import { testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
+import { nodeOf, testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
 
 describe('an agent whose attestation is not answered', () => {
   it.each([true, false])(
@@ -54,15 +52,8 @@ describe('an agent whose attestation is not answered', () => {
   it('takes a new key each time, and stores none, where it can attest itself again', async () => {
     const server = await testServer()
     server.answersToLose = 1
-    const authority = createTestAuthority('nodes.test')
-    const { certificatePem, keyPem } = authority.certificate({ commonName: 'node-1' })
-    const folder = testFolder()
-    const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
-    writeFileSync(files.certificateFile, certificatePem)
-    writeFileSync(files.keyFile, keyPem, { mode: 0o600 })
-    server.x509popCa = toPem(authority.issuer.certificate.der)
     const dataDirectory = testFolder()
-    const { agent } = testAgent(server, { dataDirectory, node: { x509pop: files } })
+    const { agent } = testAgent(server, { dataDirectory, node: nodeOf(server) })
     const started = agent.start()
     await until(() => server.attestedKeys.length === 1)
     expect(existsSync(join(dataDirectory, 'attestation.key'))).toBe(false)

@@ -1,11 +1,7 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { toPem } from '@countersign/spiffe'
 import { PermissionDeniedDetails_Reason as Reason } from '@countersign/spiffe/protocol/spire-types'
-import { createTestAuthority } from '@countersign/spiffe/testing'
 import { status } from '@grpc/grpc-js'
 import { expect, it } from 'vitest'
-import { me, testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
+import { me, nodeOf, testAgent, testServer, until } from '../agent.fixture.ts'
 import { type FakeSpireServer, fakeEntry } from '../spire-server.fixture.ts'
 import { header, openWorkloadClient } from '../workload-client.fixture.ts'
 
@@ -40,7 +36,7 @@ it('that is attested anew gives a JWT-SVID although the server knows its new SVI
   const server = await testServer()
   server.entries = [fakeEntry('/web', [me])]
   server.lifetimes.agent = 6
-  const { agent, socket } = testAgent(server, { node: { x509pop: nodeFiles(server) } })
+  const { agent, socket } = testAgent(server, { node: nodeOf(server) })
   await agent.start()
   await agent.ready
   server.lifetimes.agent = 3600
@@ -68,15 +64,4 @@ function hold(server: FakeSpireServer, method: string): () => void {
     server.held.delete(method)
     resolve()
   }
-}
-
-function nodeFiles(server: FakeSpireServer): { certificateFile: string; keyFile: string } {
-  const machines = createTestAuthority('machines.test')
-  const { certificatePem, keyPem } = machines.certificate({ commonName: 'node' })
-  const folder = testFolder()
-  const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
-  writeFileSync(files.certificateFile, certificatePem)
-  writeFileSync(files.keyFile, keyPem, { mode: 0o600 })
-  server.x509popCa = toPem(machines.issuer.certificate.der)
-  return files
 }

@@ -1,10 +1,7 @@
-import { readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { toPem } from '@countersign/spiffe'
-import { createTestAuthority } from '@countersign/spiffe/testing'
 import { describe, expect, it } from 'vitest'
-import { testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
+import { nodeOf, testAgent, testFolder, testServer, until } from '../agent.fixture.ts'
 import type { FakeSpireServer } from '../spire-server.fixture.ts'
 
 const syncIntervalSeconds = 0.1
@@ -25,7 +22,7 @@ describe('when the authority that signed its SVID is withdrawn, an agent', () =>
 
   it('attests itself again, where it can', async () => {
     const server = await testServer()
-    const { agent } = testAgent(server, { node: { x509pop: nodeFiles(server) }, syncIntervalSeconds })
+    const { agent } = testAgent(server, { node: nodeOf(server), syncIntervalSeconds })
     await agent.start()
     server.authority.rotate()
     await synchronized(server)
@@ -75,15 +72,4 @@ async function revokeFirstAuthority(server: FakeSpireServer): Promise<void> {
 async function synchronized(server: FakeSpireServer): Promise<void> {
   const before = server.count('getBundle')
   await until(() => server.count('getBundle') > before + 1)
-}
-
-function nodeFiles(server: FakeSpireServer): { certificateFile: string; keyFile: string } {
-  const machines = createTestAuthority('machines.test')
-  const { certificatePem, keyPem } = machines.certificate({ commonName: 'node' })
-  const folder = testFolder()
-  const files = { certificateFile: join(folder, 'node.pem'), keyFile: join(folder, 'node.key') }
-  writeFileSync(files.certificateFile, certificatePem)
-  writeFileSync(files.keyFile, keyPem)
-  server.x509popCa = toPem(machines.issuer.certificate.der)
-  return files
 }
